@@ -1,0 +1,74 @@
+# Everything a developer types. Thin on purpose: each target hands over to a script that runs under
+# the Node that npm installs, whatever Node the machine has. Works with GNU make from 3.81 on.
+
+.POSIX:
+.SUFFIXES:
+.DEFAULT_GOAL := help
+.PHONY: help up down status logs reset env install test lint typecheck architecture unit integration \
+	e2e generate format
+
+BIN := node_modules/.bin
+NODE := $(BIN)/node
+UP := $(NODE) scripts/up/main.ts
+NPM := npm run --silent
+VITEST := $(NODE) $(BIN)/vitest run
+RESULTS := .arrakis/test-results.json
+
+help: ## List what can be made
+	@echo 'make <target>   (ports: PORT_OFFSET=100 make up; more in docs/getting-started.md)'
+	@echo
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+up: install ## Start everything here, stream a first answer, print the key and a curl line
+	@$(UP) up
+
+down: install ## Stop what `make up` started, services first, data kept
+	@$(UP) down
+
+status: install ## Show what runs, where, and since when
+	@$(UP) status
+
+logs: install ## Follow the logs; S=finn for one process
+	@$(UP) logs $(S)
+
+reset: install ## Stop everything and delete its data (asks first; FORCE=1 does not)
+	@$(UP) reset
+
+env: install ## Write .env with random secrets for docker compose, unless there is one
+	@$(NODE) scripts/env-file.ts
+
+install: ## Install the npm packages if the lockfile changed
+	@sh scripts/up/install.sh
+
+test: install ## Everything: lint, types, architecture, generated files, all tests
+	@echo '== lint' && $(NPM) lint
+	@echo '== types' && $(NPM) typecheck
+	@echo '== architecture' && $(NPM) architecture
+	@if [ -f scripts/generate.ts ]; then \
+		echo '== generated files' && sh scripts/lib/generated-check.sh; fi
+	@echo '== tests' && mkdir -p .arrakis && rm -f $(RESULTS)
+	@$(VITEST) --reporter=default --reporter=json --outputFile.json=$(RESULTS)
+
+lint: install ## ESLint and Prettier, no warnings allowed
+	@$(NPM) lint
+
+typecheck: install ## TypeScript, strict
+	@$(NPM) typecheck
+
+architecture: install ## Who may import whom, and what nothing imports
+	@$(NPM) architecture
+
+unit: install ## Tests without I/O
+	@$(VITEST) --exclude '**/*.int.test.ts' --exclude '**/*.security.test.ts' --exclude 'test/**'
+
+integration: install ## Tests against real PostgreSQL, Redis and NATS
+	@$(VITEST) .int.test.ts .security.test.ts
+
+e2e: install ## Tests with real processes
+	@$(VITEST) test/
+
+generate: install ## Write the generated files anew
+	@$(NPM) generate
+
+format: install ## Format and fix what can be fixed
+	@$(NPM) format

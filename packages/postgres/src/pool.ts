@@ -1,0 +1,73 @@
+import pg from 'pg';
+
+export interface PoolOptions {
+  readonly url: string;
+  /** Connections at most. */
+  readonly max: number;
+  /** As `pg_stat_activity` shows it. */
+  readonly applicationName: string;
+  /** To get a connection, new or from the pool. Default 5 s. */
+  readonly connectTimeoutMs?: number;
+  /** For one statement, on the server; the role's own setting when absent. */
+  readonly statementTimeoutMs?: number;
+  /** Called for a connection that breaks while nobody waits for it. */
+  readonly onError: (error: Error) => void;
+}
+
+const DEFAULT_CONNECT_TIMEOUT_MS = 5_000;
+const IDLE_TIMEOUT_MS = 30_000;
+
+/** Type numbers of `pg_type`. */
+const OID = { int8: 20, int8Array: 1016, textArray: 1009, date: 1082, dateArray: 1182 } as const;
+
+// The driver's types know no array types, its table of parsers does.
+const driverParser = pg.types.getTypeParser as (oid: number, format?: string) => TextParser;
+type TextParser = (text: string) => unknown;
+
+const parseInt8 = (text: string): bigint => BigInt(text);
+const asIs = (text: string): string => text;
+
+/**
+ * Where the driver's reading differs from ours: `bigint` would be a string and `date` a local
+ * midnight. `timestamptz` stays a `Date`, `numeric` a string.
+ */
+const PARSERS = new Map<number, TextParser>([
+  [OID.int8, parseInt8],
+  [OID.int8Array, (text) => readArray(text, parseInt8)],
+  [OID.date, asIs],
+  [OID.dateArray, (text) => readArray(text, asIs)],
+]);
+
+function readArray(text: string, parse: TextParser): unknown[] {
+  const items = driverParser(OID.textArray)(text) as (string | null)[];
+  return items.map((item) => (item === null ? null : parse(item)));
+}
+
+const types: pg.CustomTypesConfig = {
+  getTypeParser: (oid: number, format?: string) =>
+    (format === 'binary' ? undefined : PARSERS.get(oid)) ?? driverParser(oid, format),
+};
+
+/**
+ * A pool that reads `bigint` as `bigint`, `date` as `YYYY-MM-DD`, and never brings the process down:
+ * a connection that breaks, idle or checked out, reports to `onError`, and to whoever uses it.
+ */
+export function createPool(options: PoolOptions): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.max,
+    application_name: options.applicationName,
+    connectionTimeoutMillis: options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
+    idleTimeoutMillis: IDLE_TIMEOUT_MS,
+    keepAlive: true,
+    types,
+    ...(options.statementTimeoutMs === undefined
+      ? {}
+      : { statement_timeout: options.statementTimeoutMs }),
+  });
+  // The pool listens to its idle clients only: without this, one that breaks while checked out
+  // would throw. Then the pool's own event would be the second report of the same break.
+  pool.on('connect', (client) => client.on('error', options.onError));
+  pool.on('error', () => undefined);
+  return pool;
+}

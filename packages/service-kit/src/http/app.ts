@@ -1,0 +1,165 @@
+import { fastify, LogController, type FastifyInstance } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
+import { renderProblem, type Envelope } from '../problem-render.ts';
+import { ProblemError } from '../problem-error.ts';
+import { headersOf, toProblem } from '../to-problem.ts';
+import { uuidv7 } from '../uuidv7.ts';
+import { answerClientError } from './client-error.ts';
+import { findHeadFault } from './guard.ts';
+import { acceptOnlyJson } from './json-body.ts';
+import { createHttpMetrics, followRequest, UNPARSED } from './observe.ts';
+import { trackMethods } from './route-methods.ts';
+
+export interface HttpAppOptions {
+  readonly logger: Logger;
+  /** Bytes of a body; beyond it 413. */
+  readonly bodyLimitBytes: number;
+  /** For headers and body to arrive; beyond it 408. */
+  readonly requestTimeoutMs: number;
+  /** For the headers alone; at most `requestTimeoutMs`. Default 10 s. */
+  readonly headersTimeoutMs?: number;
+  /** Without a byte either way; has to exceed the longest pause within a stream. Default 2 min. */
+  readonly connectionTimeoutMs?: number;
+  /** Of an idle connection between requests. Default 65 s: longer than the balancers before us. */
+  readonly keepAliveTimeoutMs?: number;
+  /** How often Node looks for requests that are late. Default 1 s. */
+  readonly timeoutCheckIntervalMs?: number;
+  readonly maxHeaderBytes?: number;
+  readonly maxParamLength?: number;
+  readonly maxJsonDepth?: number;
+  readonly maxJsonValues?: number;
+  /** Which proxies' `X-Forwarded-*` are believed; none by default. */
+  readonly trustProxy?: boolean | string | string[];
+  /** Where `http_requests_total` and `http_request_duration_seconds` are registered. */
+  readonly registry?: Registry;
+  /** While it is true, answers ask the client to open its next connection elsewhere. */
+  readonly isDraining?: () => boolean;
+  /** The shape of errors for a URL (path and query as received); problem+json by default. */
+  readonly envelope?: (url: string) => Envelope;
+}
+
+const DEFAULTS = {
+  headersTimeoutMs: 10_000,
+  connectionTimeoutMs: 120_000,
+  keepAliveTimeoutMs: 65_000,
+  timeoutCheckIntervalMs: 1_000,
+  maxHeaderBytes: 16 * 1024,
+  // A path parameter may be a whole NFT id of up to 132 characters.
+  maxParamLength: 256,
+  maxJsonDepth: 32,
+  maxJsonValues: 10_000,
+} satisfies Partial<HttpAppOptions>;
+
+/**
+ * A Fastify app with the platform's habits and no route: strict JSON in, problems out (in OpenAI's
+ * envelope where `envelope` says so), a UUIDv7 as `request.id` and `X-Request-Id`, one log line
+ * and one observation per request however it ends, 404 and 405, and every timeout and bound set.
+ */
+export function createHttpApp(options: HttpAppOptions): FastifyInstance {
+  const settings = { ...DEFAULTS, ...options };
+  const fail = createFailureHandler(options.envelope ?? (() => 'problem'));
+  const app = fastify({
+    ...serverOptions(settings),
+    loggerInstance: options.logger,
+    logController: new LogController({
+      disableRequestLogging: true,
+      requestIdLogLabel: 'requestId',
+    }),
+    genReqId: uuidv7,
+    clientErrorHandler: (error, socket) => {
+      answerClientError(error, socket, ({ status, requestId }) => {
+        observe?.({ ...UNPARSED, status, durationMs: 0 });
+        options.logger.info({ ...UNPARSED, status, requestId, error: error.code }, 'request');
+      });
+    },
+    // Such a request runs no hook: what they would have done is done here.
+    frameworkErrors: (error, request, reply) => {
+      begin(request, reply);
+      fail(error, request, reply);
+    },
+  }) as unknown as FastifyInstance;
+
+  const observe = options.registry === undefined ? undefined : createHttpMetrics(options.registry);
+  const begin = (request: FastifyRequest, reply: FastifyReply): void => {
+    request.wide = {};
+    request.failure = undefined;
+    // On the raw response, so that a hijacked reply carries it too.
+    reply.raw.setHeader('x-request-id', request.id);
+    if (options.isDraining?.() === true) reply.raw.setHeader('connection', 'close');
+    followRequest(request, reply, observe);
+  };
+
+  const methodsOf = trackMethods(app);
+  acceptOnlyJson(app, { maxDepth: settings.maxJsonDepth, maxValues: settings.maxJsonValues });
+  app.decorateRequest('wide');
+  app.decorateRequest('failure');
+  app.addHook('onRequest', (request, reply, done) => {
+    begin(request, reply);
+    if (request.is404) done(notFound(methodsOf(pathOf(request))));
+    else done(findHeadFault(request));
+  });
+  app.setErrorHandler(fail);
+  return app;
+}
+
+type Settings = HttpAppOptions & typeof DEFAULTS;
+
+function serverOptions(settings: Settings) {
+  return {
+    bodyLimit: settings.bodyLimitBytes,
+    requestTimeout: settings.requestTimeoutMs,
+    connectionTimeout: settings.connectionTimeoutMs,
+    keepAliveTimeout: settings.keepAliveTimeoutMs,
+    // Zero means no bound: a busy caller of ours keeps its connection.
+    maxRequestsPerSocket: 0,
+    forceCloseConnections: 'idle' as const,
+    // Late requests on open connections are served; `close` waits for them.
+    return503OnClosing: false,
+    trustProxy: settings.trustProxy ?? false,
+    routerOptions: { maxParamLength: settings.maxParamLength },
+    http: {
+      maxHeaderSize: settings.maxHeaderBytes,
+      requestTimeout: settings.requestTimeoutMs,
+      headersTimeout: Math.min(settings.headersTimeoutMs, settings.requestTimeoutMs),
+      connectionsCheckingInterval: settings.timeoutCheckIntervalMs,
+      // Checked by the app, which can say what is missing.
+      requireHostHeader: false,
+    },
+    ajv: {
+      customOptions: {
+        coerceTypes: false as const,
+        removeAdditional: false,
+        useDefaults: true,
+        allErrors: true,
+      },
+    },
+  };
+}
+
+function pathOf(request: FastifyRequest): string {
+  const [path = ''] = request.url.split('?', 1);
+  return path;
+}
+
+function notFound(methods: readonly string[]): ProblemError {
+  if (methods.length === 0) return new ProblemError({ code: 'not_found' });
+  return new ProblemError({ code: 'method_not_allowed', headers: { allow: methods.join(', ') } });
+}
+
+type FailureHandler = (error: unknown, request: FastifyRequest, reply: FastifyReply) => void;
+
+function createFailureHandler(envelope: (url: string) => Envelope): FailureHandler {
+  return (error, request, reply) => {
+    request.failure = error;
+    const rendered = renderProblem(
+      toProblem(error, request.id),
+      envelope(request.url),
+      headersOf(error),
+    );
+    // Headers meant for the answer that failed: one of them may be why it did.
+    for (const name of Object.keys(reply.getHeaders())) reply.removeHeader(name);
+    void reply.code(rendered.status).headers(rendered.headers).send(rendered.body);
+  };
+}

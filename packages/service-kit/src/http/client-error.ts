@@ -1,0 +1,67 @@
+import { STATUS_CODES, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { problem, type ProblemCode } from '@arrakis/contracts';
+import { renderProblem } from '../problem-render.ts';
+import { uuidv7 } from '../uuidv7.ts';
+import { markTimedOut } from './observe.ts';
+
+interface ClientError extends Error {
+  readonly code?: string;
+}
+
+/** Node keeps the response in progress here, and its own handler of this event reads it too. */
+interface ServingSocket extends Socket {
+  readonly _httpMessage?: ServerResponse | null;
+}
+
+const CODES: Readonly<Record<string, ProblemCode>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
+  HPE_HEADER_OVERFLOW: 'headers_too_large',
+};
+
+/**
+ * Answers what never became a request (or not a whole one): bytes that are no HTTP, headers beyond
+ * the bound, a head or body that did not arrive in time. There is no reply object, so the answer is
+ * written to the socket, unless another one has begun on it.
+ */
+export function answerClientError(
+  error: ClientError,
+  socket: Socket,
+  report: (answer: RawAnswer) => void,
+): void {
+  const response = (socket as ServingSocket)._httpMessage ?? undefined;
+  const code = CODES[error.code ?? ''] ?? 'invalid_request';
+  if (response !== undefined && code === 'request_timeout') markTimedOut(response);
+  if (error.code === 'ECONNRESET' || !socket.writable || response?.headersSent === true) {
+    socket.destroy();
+    return;
+  }
+  const answer = createAnswer(code, response);
+  socket.end(answer.text);
+  // `end` alone would leave a client that never closes its side holding the connection.
+  socket.destroySoon();
+  // A request that had begun reports itself when its response closes.
+  if (response === undefined) report(answer);
+}
+
+export interface RawAnswer {
+  readonly status: number;
+  readonly requestId: string;
+  readonly text: string;
+}
+
+function createAnswer(code: ProblemCode, response: ServerResponse | undefined): RawAnswer {
+  const known = response?.getHeader('x-request-id');
+  const requestId = typeof known === 'string' ? known : uuidv7();
+  const { status, headers, body } = renderProblem(problem({ code, requestId }), 'problem');
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+  const text = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
+    ...lines,
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+    '',
+    body,
+  ].join('\r\n');
+  return { status, requestId, text };
+}

@@ -1,0 +1,65 @@
+import type { FastifyRequest } from 'fastify';
+import { ProblemError } from '../problem-error.ts';
+import { isJsonContentType } from './json-body.ts';
+
+const METHODS_WITHOUT_BODY = new Set(['GET', 'HEAD', 'TRACE']);
+/** Of these a second one is dropped by Node, and which one counts would be anyone's guess. */
+const SINGLE_HEADERS = new Map([
+  ['content-type'.length, 'content-type'],
+  ['authorization'.length, 'authorization'],
+]);
+const ENCODED_NUL = '%00';
+
+/**
+ * What is wrong with a request before its body is read, if anything: NUL in the URL, no host, a
+ * header given twice, a body that is not declared as JSON.
+ */
+export function findHeadFault(request: FastifyRequest): ProblemError | undefined {
+  const { raw } = request;
+  const url = raw.url ?? '';
+  if (url.includes(ENCODED_NUL)) return nulInUrl(url);
+  if (raw.httpVersion === '1.1' && raw.headers.host === undefined) {
+    return invalidHeader('host', 'is required');
+  }
+  const repeated = findRepeated(raw.rawHeaders);
+  if (repeated === 'content-type') return new ProblemError({ code: 'unsupported_media_type' });
+  if (repeated !== undefined) return invalidHeader(repeated, 'must be given once');
+  const contentType = raw.headers['content-type'];
+  if (
+    contentType !== undefined &&
+    !isJsonContentType(contentType) &&
+    !METHODS_WITHOUT_BODY.has(request.method)
+  ) {
+    return new ProblemError({ code: 'unsupported_media_type' });
+  }
+  return undefined;
+}
+
+function nulInUrl(url: string): ProblemError {
+  const queryAt = url.indexOf('?');
+  const inPath = queryAt === -1 || url.indexOf(ENCODED_NUL) < queryAt;
+  return new ProblemError({
+    code: 'invalid_encoding',
+    errors: [{ field: inPath ? 'path' : 'query', reason: 'must not contain NUL' }],
+  });
+}
+
+function invalidHeader(name: string, reason: string): ProblemError {
+  return new ProblemError({
+    code: 'invalid_request',
+    errors: [{ field: `header:${name}`, reason }],
+  });
+}
+
+/** `rawHeaders` alternates names and values. */
+function findRepeated(rawHeaders: readonly string[]): string | undefined {
+  let seen: Set<string> | undefined;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const raw = rawHeaders[index] ?? '';
+    const name = SINGLE_HEADERS.get(raw.length);
+    if (name === undefined || raw.toLowerCase() !== name) continue;
+    if (seen?.has(name) === true) return name;
+    (seen ??= new Set()).add(name);
+  }
+  return undefined;
+}

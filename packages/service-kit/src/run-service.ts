@@ -1,0 +1,112 @@
+import closeWithGrace from 'close-with-grace';
+import type { Logger } from 'pino';
+import { createLifecycle, type Lifecycle } from './lifecycle.ts';
+
+/** What `start` hands over to be taken down again. */
+export interface RunningService {
+  /** Stops taking work in and resolves when what is under way has ended. */
+  drain?(): Promise<void>;
+  /** Closes connections, dependents before what they depend on. */
+  close(): Promise<void>;
+}
+
+export interface RunServiceOptions {
+  readonly logger: Logger;
+  /** Brings the service up; `signal` is aborted when draining begins. */
+  readonly start: (signal: AbortSignal) => Promise<RunningService>;
+  /** For `drain`; what has not ended by then is cut by `close`. */
+  readonly drainDeadlineMs: number;
+  /** Between "not ready" and the end of intake, so that balancers can look away. Default 0. */
+  readonly announceMs?: number;
+  /** For `close`. Default 10 s. */
+  readonly closeDeadlineMs?: number;
+  /** To share with the app and the admin server; made here if absent. */
+  readonly lifecycle?: Lifecycle;
+}
+
+const DEFAULT_CLOSE_DEADLINE_MS = 10_000;
+/** After an uncaught error the process's state is unknown: what drains quickly may. */
+const DRAIN_AFTER_ERROR_MS = 5_000;
+
+type ShutdownCause = 'signal' | 'error' | 'start failed' | 'idle';
+
+/**
+ * Runs a service until SIGTERM or SIGINT: not ready, pause, drain with a deadline, close, flush the
+ * log, exit. A second signal exits at once. A failed start and an uncaught error exit with 1.
+ */
+export function runService(options: RunServiceOptions): void {
+  const lifecycle = options.lifecycle ?? createLifecycle();
+  const closeDeadlineMs = options.closeDeadlineMs ?? DEFAULT_CLOSE_DEADLINE_MS;
+  const starting = options.start(lifecycle.signal);
+  let startFailed = false;
+
+  const grace = closeWithGrace(
+    {
+      delay: (options.announceMs ?? 0) + options.drainDeadlineMs + closeDeadlineMs,
+      logger: false,
+      // Handling these in JavaScript would run on in a process that the system wants dead.
+      skip: ['SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGSEGV', 'SIGUSR2'],
+      onSecondSignal: (signal) => options.logger.warn({ signal }, 'second signal, exiting'),
+      onSecondError: (error) => options.logger.fatal({ err: error }, 'second error, exiting'),
+      onTimeout: () => options.logger.error('shutdown deadline reached, exiting'),
+    },
+    async ({ err, signal, manual }) => {
+      const cause = causeOf(err, manual === true && startFailed, signal);
+      if (err !== undefined) options.logger.fatal({ err }, 'uncaught error');
+      options.logger.info({ cause, signal }, 'shutting down');
+      await shutDown(options, lifecycle, starting, cause);
+      options.logger.info('shut down');
+      if (cause === 'start failed') throw new Error(cause);
+    },
+  );
+
+  starting.catch((error: unknown) => {
+    startFailed = true;
+    options.logger.fatal({ err: error }, 'start failed');
+    grace.close();
+  });
+}
+
+function causeOf(err: unknown, startFailed: boolean, signal: string | undefined): ShutdownCause {
+  if (err !== undefined) return 'error';
+  if (startFailed) return 'start failed';
+  return signal === undefined ? 'idle' : 'signal';
+}
+
+async function shutDown(
+  options: RunServiceOptions,
+  lifecycle: Lifecycle,
+  starting: Promise<RunningService>,
+  cause: ShutdownCause,
+): Promise<void> {
+  lifecycle.beginDraining();
+  const service = await starting.catch(() => undefined);
+  if (service === undefined) return;
+  if (cause === 'signal') await pause(options.announceMs ?? 0);
+  const deadlineMs =
+    cause === 'error'
+      ? Math.min(options.drainDeadlineMs, DRAIN_AFTER_ERROR_MS)
+      : options.drainDeadlineMs;
+  await drain(service, deadlineMs, options.logger);
+  await service.close();
+}
+
+async function drain(service: RunningService, deadlineMs: number, logger: Logger): Promise<void> {
+  if (service.drain === undefined) return;
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<'late'>((resolve) => {
+    timer = setTimeout(() => resolve('late'), deadlineMs);
+  });
+  try {
+    const outcome = await Promise.race([service.drain(), deadline]);
+    if (outcome === 'late') logger.warn({ deadlineMs }, 'drain deadline reached');
+  } catch (error) {
+    logger.error({ err: error }, 'drain failed');
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

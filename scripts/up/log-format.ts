@@ -1,0 +1,63 @@
+import { readFileSync } from 'node:fs';
+
+const LEVELS: Readonly<Record<number, string>> = {
+  10: 'TRACE',
+  20: 'DEBUG',
+  30: 'INFO',
+  40: 'WARN',
+  50: 'ERROR',
+  60: 'FATAL',
+};
+
+/** Fields that say what the line's beginning says already. */
+const OMITTED = new Set(['level', 'time', 'msg', 'pid', 'hostname', 'service', 'v']);
+
+/** One JSON log line in a form that people read; any other line as it is. */
+export function formatLogLine(line: string): string {
+  const entry = parse(line);
+  if (entry === undefined) return line;
+  const level = LEVELS[Number(entry['level'])] ?? String(entry['level'] ?? '');
+  const fields = Object.entries(entry)
+    .filter(([name]) => !OMITTED.has(name))
+    .map(([name, value]) => `${name}=${formatValue(value)}`);
+  return [timeOf(entry['time']), level.toUpperCase().padEnd(5), text(entry['msg']), ...fields]
+    .filter((part) => part !== '')
+    .join(' ');
+}
+
+/** The last lines of a log file, readable; none when there is no such file. */
+export function lastLogLines(path: string, count: number): string[] {
+  try {
+    const lines = readFileSync(path, 'utf8').trimEnd().split('\n').slice(-count);
+    return lines.filter((line) => line !== '').map((line) => formatLogLine(line).slice(0, 1_000));
+  } catch {
+    return [];
+  }
+}
+
+function parse(line: string): Record<string, unknown> | undefined {
+  if (!line.startsWith('{')) return undefined;
+  try {
+    return JSON.parse(line) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+}
+
+function timeOf(time: unknown): string {
+  if (typeof time !== 'number' && typeof time !== 'string') return '';
+  const date = new Date(time);
+  return Number.isNaN(date.getTime()) ? '' : date.toISOString().slice(11, 23);
+}
+
+function formatValue(value: unknown): string {
+  if (typeof value === 'string') return /^[\w./:@-]+$/.test(value) ? value : JSON.stringify(value);
+  if (typeof value === 'object' && value !== null && 'stack' in value) {
+    return `\n${String(value.stack)}\n`;
+  }
+  return JSON.stringify(value) ?? '';
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}

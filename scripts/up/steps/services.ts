@@ -1,0 +1,133 @@
+import { join } from 'node:path';
+import { livingProcess, signalProcess, waitForExit, writePidFile } from '@arrakis/testkit';
+import { readIfExists, writeWhole } from '../../lib/files.ts';
+import { PlainError } from '../../lib/plain-error.ts';
+import { spawnDetached, waitFor, type Detached } from '../../lib/processes.ts';
+import { fingerprintOf } from '../fingerprint.ts';
+import { lastLogLines } from '../log-format.ts';
+import type { Done, Progress } from '../report.ts';
+import type { ServiceSpec } from '../service-specs.ts';
+import { HOST, type Folders } from '../stack.ts';
+import { logFileOf, pidFileOf, runningProcess, type RunningProcess } from '../state.ts';
+
+const READY_TIMEOUT_MS = 90_000;
+const STOP_GRACE_MS = 10_000;
+const LOG_LINES = 12;
+
+/**
+ * Starts the services that don't run, and those whose settings or code changed; then waits until
+ * each one says that it is ready.
+ *
+ * @returns how many were started anew.
+ */
+export async function ensureServices(
+  folders: Folders,
+  specs: readonly ServiceSpec[],
+  progress: Progress,
+): Promise<Done<{ started: number }>> {
+  const starting = new Map<ServiceSpec, Detached>();
+  for (const spec of specs) {
+    if (await isCurrent(folders, spec, progress)) continue;
+    progress(`starting ${spec.name}`);
+    starting.set(spec, await start(folders, spec));
+  }
+  const waiting = new Set(starting.keys());
+  const tell = (): void => {
+    progress(`waiting for ${[...waiting].map(({ name }) => name).join(', ')}`);
+  };
+  await Promise.all(
+    [...starting].map(async ([spec, child]) => {
+      tell();
+      await waitUntilReady(folders, spec, child);
+      waiting.delete(spec);
+      if (waiting.size > 0) tell();
+    }),
+  );
+  return { did: summary(starting.size, specs.length), value: { started: starting.size } };
+}
+
+function summary(started: number, all: number): string {
+  if (started === 0) return `all ${String(all)} were running`;
+  if (started === all) return 'finn, freeside api and worker started and ready';
+  return `${String(started)} started, ${String(all - started)} were running`;
+}
+
+/** True when it runs as it should; what runs otherwise is stopped. */
+async function isCurrent(
+  folders: Folders,
+  spec: ServiceSpec,
+  progress: Progress,
+): Promise<boolean> {
+  const running = await runningProcess(folders, spec.name);
+  if (running === undefined) return false;
+  const changed = readIfExists(fingerprintFile(folders, spec)) !== fingerprintOf(folders, spec);
+  if (!changed && (await isReady(spec, 5_000))) return true;
+  progress(`stopping ${spec.name}: ${changed ? 'its code or settings changed' : 'it is not ready'}`);
+  await stop(running);
+  return false;
+}
+
+async function stop(running: RunningProcess): Promise<void> {
+  await signalProcess(running, 'SIGTERM');
+  if (await waitForExit(running, STOP_GRACE_MS)) return;
+  await signalProcess(running, 'SIGKILL');
+  await waitForExit(running, STOP_GRACE_MS);
+}
+
+async function start(folders: Folders, spec: ServiceSpec): Promise<Detached> {
+  const child = await spawnDetached(
+    process.execPath,
+    [join(folders.root, spec.entry), ...spec.args],
+    { cwd: folders.root, env: spec.env, logFile: logFileOf(folders, spec.name) },
+  );
+  await writePidFile(pidFileOf(folders, spec.name), child.pid, [spec.port]);
+  writeWhole(fingerprintFile(folders, spec), fingerprintOf(folders, spec));
+  return child;
+}
+
+function fingerprintFile(folders: Folders, spec: ServiceSpec): string {
+  return join(folders.run, `${spec.name}.fingerprint`);
+}
+
+async function waitUntilReady(folders: Folders, spec: ServiceSpec, child: Detached): Promise<void> {
+  const pidFile = pidFileOf(folders, spec.name);
+  const isAlive = async (): Promise<boolean> => (await livingProcess(pidFile))?.pid === child.pid;
+  const settled = await waitFor(
+    async () => !(await isAlive()) || (await isReady(spec, 2_000)),
+    READY_TIMEOUT_MS,
+  );
+  if (settled && (await isAlive())) return;
+  const what = settled
+    ? `${spec.name} ended right after its start (${child.ended() ?? 'no exit code seen'}).`
+    : `${spec.name} runs, but was not ready after ${String(READY_TIMEOUT_MS / 1000)} s${await reason(spec)}.`;
+  const logFile = logFileOf(folders, spec.name);
+  throw new PlainError(`${what} The end of its log:`, [
+    ...lastLogLines(logFile, LOG_LINES),
+    `The whole log: ${logFile}`,
+    'make up goes on from here once the cause is gone.',
+  ]);
+}
+
+async function isReady(spec: ServiceSpec, timeoutMs: number): Promise<boolean> {
+  const response = await readiness(spec, timeoutMs);
+  await response?.body?.cancel();
+  return response?.ok === true;
+}
+
+/** What /readyz says, where it says anything. */
+async function reason(spec: ServiceSpec): Promise<string> {
+  const response = await readiness(spec, 2_000);
+  if (response === undefined) return ' (its admin port does not answer)';
+  const body = (await response.text().catch(() => '')).slice(0, 400).trim();
+  return body === '' ? '' : ` (${body})`;
+}
+
+async function readiness(spec: ServiceSpec, timeoutMs: number): Promise<Response | undefined> {
+  try {
+    return await fetch(`http://${HOST}:${String(spec.adminPort)}/readyz`, {
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+  } catch {
+    return undefined;
+  }
+}

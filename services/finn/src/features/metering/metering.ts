@@ -1,0 +1,69 @@
+import type { Pool, UsageEvent } from '@arrakis/contracts';
+
+/** What is known before the first token. Token counts are those of the whole prompt. */
+export interface MeterStart {
+  readonly reservationId: string;
+  readonly communityId: string;
+  readonly nftId: string;
+  readonly model: string;
+  readonly poolUsed: Pool;
+  readonly personalityId: string;
+  readonly promptTokens: number;
+}
+
+/** Counts one answer. Every call is synchronous and survives a `kill -9` of the process. */
+export interface StreamMeter {
+  /**
+   * Completion tokens handed to the caller's socket so far; a smaller number than before is
+   * ignored. Journaled once per event-loop turn, together with all other streams.
+   */
+  progress(completionTokens: number): void;
+  /**
+   * The end, whatever it was: journals the final count before it returns, and publishes it
+   * without being awaited. Call exactly once.
+   */
+  finish(final: {
+    readonly promptTokens: number;
+    readonly completionTokens: number;
+    readonly latencyMs: number;
+  }): void;
+  /**
+   * Instead of {@link finish}: nothing was delivered, the caller was told so, and the reservation
+   * is free for another attempt. Journals the end; no event is published, because one would
+   * settle the hold under the retry. Call it before the reservation id is freed.
+   */
+  abandon(): void;
+}
+
+export interface Metering {
+  /**
+   * Journals the start before it returns.
+   *
+   * @throws SpoolFullError when the spool is at its bound or the disk refuses: answer 503.
+   */
+  start(start: MeterStart): StreamMeter;
+  /** Events journaled but not yet acknowledged by JetStream. */
+  readonly pending: number;
+  /** Publishes what is left, up to `deadlineMs`; what remains stays in the spool. */
+  drain(deadlineMs: number): Promise<void>;
+}
+
+/** No further answer can be metered durably: refuse the request with 503. */
+export class SpoolFullError extends Error {
+  constructor(options?: ErrorOptions) {
+    super('the usage spool cannot take another stream', options);
+    this.name = 'SpoolFullError';
+  }
+}
+
+/** One subject out. */
+export interface UsagePublisher {
+  /** Whether NATS can be reached now: for the readiness check. */
+  readonly connected: boolean;
+  /**
+   * Resolves when JetStream has acknowledged the event, with `duplicate` when it had it already;
+   * rejects when it can't be reached or refuses: publish again later, the message id makes it
+   * harmless.
+   */
+  publish(event: UsageEvent): Promise<'acked' | 'duplicate'>;
+}

@@ -1,0 +1,103 @@
+import { POOLS, type Pool } from '@arrakis/contracts';
+import { Type, type Static } from 'typebox';
+import { Compile } from 'typebox/compile';
+
+export const ProviderKind = Type.Enum(['openai-compatible', 'anthropic', 'local', 'canned']);
+export type ProviderKind = Static<typeof ProviderKind>;
+
+const TargetEntry = Type.Object(
+  {
+    name: Type.String({ pattern: '^[a-z0-9][a-z0-9._-]{0,62}$' }),
+    provider: ProviderKind,
+    model: Type.String({ minLength: 1, maxLength: 200 }),
+    baseUrl: Type.Optional(Type.String({ pattern: '^https?://[^\\s?#]+$' })),
+    apiKey: Type.Optional(Type.String({ pattern: '^(?:env:[A-Z][A-Z0-9_]*|file:/.+)$' })),
+    tokenizer: Type.Optional(Type.Enum(['o200k_base', 'cl100k_base'])),
+    maxConcurrency: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
+    contextTokens: Type.Optional(Type.Integer({ minimum: 256, maximum: 10_000_000 })),
+  },
+  { additionalProperties: false },
+);
+/** One target as the pool file has it; `apiKey` is still a reference. */
+export type TargetEntry = Static<typeof TargetEntry>;
+
+const PoolEntry = Type.Object(
+  { targets: Type.Array(TargetEntry, { minItems: 1, maxItems: 16 }) },
+  { additionalProperties: false },
+);
+
+const poolEntries = Object.fromEntries(POOLS.map((pool) => [pool, PoolEntry])) as Record<
+  Pool,
+  typeof PoolEntry
+>;
+
+/** Which targets serve a pool, in the order in which they are tried. */
+export const PoolFile = Type.Object(
+  {
+    $comment: Type.Optional(Type.String()),
+    pools: Type.Object(poolEntries, { additionalProperties: false }),
+  },
+  { additionalProperties: false },
+);
+export type PoolFile = Static<typeof PoolFile>;
+const poolFile = Compile(PoolFile);
+
+/** Names the place (JSON pointer) of each fault; holds no value of the file. */
+export class PoolFileError extends Error {
+  readonly faults: readonly string[];
+
+  constructor(faults: readonly string[]) {
+    super(`The pool file is not usable:\n${faults.map((fault) => `  ${fault}`).join('\n')}`);
+    this.name = 'PoolFileError';
+    this.faults = faults;
+  }
+}
+
+/** @throws PoolFileError that lists every fault at once. */
+export function parsePoolFile(document: unknown): PoolFile {
+  if (!poolFile.Check(document)) {
+    throw new PoolFileError(
+      [...poolFile.Errors(document)]
+        // The same fault again, without the name of the member.
+        .filter((error) => error.keyword !== 'boolean')
+        .map((error) => `${error.instancePath || '/'}: ${error.message}`),
+    );
+  }
+  const faults = [...incompleteTargets(document), ...ambiguousNames(document)];
+  if (faults.length > 0) throw new PoolFileError(faults);
+  return document;
+}
+
+function entriesOf(file: PoolFile): { readonly pointer: string; readonly entry: TargetEntry }[] {
+  return POOLS.flatMap((pool) =>
+    file.pools[pool].targets.map((entry, index) => ({
+      pointer: `/pools/${pool}/targets/${index}`,
+      entry,
+    })),
+  );
+}
+
+function incompleteTargets(file: PoolFile): string[] {
+  return entriesOf(file).flatMap(({ pointer, entry }) => {
+    if (entry.provider === 'openai-compatible' && entry.baseUrl === undefined) {
+      return [`${pointer}/baseUrl: is required for an openai-compatible target`];
+    }
+    if (entry.provider === 'anthropic' && entry.apiKey === undefined) {
+      return [`${pointer}/apiKey: is required for an anthropic target`];
+    }
+    return [];
+  });
+}
+
+/** A target that serves several pools has one breaker, so one name must always mean one target. */
+function ambiguousNames(file: PoolFile): string[] {
+  const first = new Map<string, { pointer: string; text: string }>();
+  return entriesOf(file).flatMap(({ pointer, entry }) => {
+    const text = JSON.stringify(entry, Object.keys(entry).sort());
+    const known = first.get(entry.name);
+    if (known === undefined) first.set(entry.name, { pointer, text });
+    return known === undefined || known.text === text
+      ? []
+      : [`${pointer}/name: is also the name of another target, at ${known.pointer}`];
+  });
+}

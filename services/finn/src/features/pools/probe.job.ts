@@ -1,0 +1,59 @@
+import { nextProbeMs } from './pool.domain.ts';
+import type { Target } from './target.ts';
+
+const PROBE_TIMEOUT_MS = 5_000;
+
+export interface ProbeOptions {
+  readonly nowMs: () => number;
+  readonly random: () => number;
+  readonly onFailed: (target: string, error: unknown) => void;
+}
+
+/**
+ * Asks every target from time to time whether it answers, so that a dead one is known before a
+ * caller meets it, and a mended one is used again. A probe counts like a call.
+ */
+export class ProbeJob {
+  readonly #options: ProbeOptions;
+  readonly #stopped = new AbortController();
+  readonly #timers = new Map<Target, NodeJS.Timeout>();
+
+  constructor(options: ProbeOptions) {
+    this.#options = options;
+  }
+
+  start(targets: readonly Target[]): void {
+    for (const target of targets) void this.#probe(target);
+  }
+
+  stop(): void {
+    this.#stopped.abort();
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clear();
+  }
+
+  async #probe(target: Target): Promise<void> {
+    const failed = await this.#ask(target);
+    if (this.#stopped.signal.aborted) return;
+    const { nowMs, random } = this.#options;
+    const delayMs = nextProbeMs(target.breaker, failed, nowMs(), random());
+    this.#timers.set(target, setTimeout(() => void this.#probe(target), delayMs).unref());
+  }
+
+  /** Whether the target was asked and failed. */
+  async #ask(target: Target): Promise<boolean> {
+    const lease = target.tryProbe();
+    if (lease === undefined) return false;
+    try {
+      const timeout = AbortSignal.timeout(PROBE_TIMEOUT_MS);
+      await target.provider.probe(target.model, AbortSignal.any([timeout, this.#stopped.signal]));
+      lease.release('succeeded');
+      return false;
+    } catch (error) {
+      if (this.#stopped.signal.aborted) return false;
+      lease.release('failed');
+      this.#options.onFailed(target.name, error);
+      return true;
+    }
+  }
+}

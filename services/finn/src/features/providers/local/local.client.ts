@@ -1,0 +1,150 @@
+import { join } from 'node:path';
+import {
+  ProviderError,
+  type Provider,
+  type ProviderLog,
+  type ProviderRequest,
+  type ProviderResult,
+  type ProviderSink,
+  type ProviderTimeouts,
+} from '../provider.ts';
+import type { Tokenizer } from '../tokenizer.ts';
+import { findLocalModel, type LocalModel } from './catalogue.domain.ts';
+import {
+  acquireModelHost,
+  type ModelHost,
+  type ModelRequest,
+  type RunningJob,
+} from './model-host.ts';
+import type { FromModel } from './protocol.ts';
+
+const DEFAULT_MAX_QUEUED = 16;
+
+export interface LocalOptions {
+  /** Directory with the GGUF files that the catalogue names. */
+  readonly modelDir: string;
+  readonly timeouts: ProviderTimeouts;
+  /**
+   * Of the nearest known encoding: the model's own is in another process, so `countTokens` is an
+   * estimate. The counts of `onText` and of the result are the model's and exact.
+   */
+  readonly tokenizer: Tokenizer;
+  readonly log: ProviderLog;
+  /** Calls that may wait for the one that runs; default 16. */
+  readonly maxQueued?: number | undefined;
+}
+
+/** Where a job's answer goes. */
+interface Settle {
+  resolve(result: ProviderResult | undefined): void;
+  reject(error: Error): void;
+}
+
+/** A small model on this machine, in a process of its own, one answer at a time. */
+export function createLocal(options: LocalOptions): Provider {
+  const { host, release } = acquireModelHost(options.modelDir, {
+    maxQueued: options.maxQueued ?? DEFAULT_MAX_QUEUED,
+    idleMs: options.timeouts.idleMs,
+    log: options.log,
+  });
+  const locate = (name: string): { model: LocalModel; modelPath: string } => {
+    const model = findLocalModel(name);
+    if (model === undefined) throw new ProviderError('rejected', 'there is no such local model');
+    return { model, modelPath: join(options.modelDir, model.file) };
+  };
+  return {
+    async complete(request: ProviderRequest, sink: ProviderSink, signal: AbortSignal) {
+      const { messages, maxTokens } = request;
+      const run = { type: 'run', ...locate(request.model), messages, maxTokens } as const;
+      const result = await call(host, run, { options, sink, signal });
+      if (result === undefined) throw new ProviderError('protocol_error', 'no answer came');
+      return result;
+    },
+    async probe(model, signal) {
+      await call(host, { type: 'load', ...locate(model) }, { options, sink: NO_SINK, signal });
+    },
+    countTokens: (_model, text) => options.tokenizer.count(text),
+    close: release,
+  };
+}
+
+const NO_SINK: ProviderSink = { onText: () => true, onDrain: () => undefined };
+
+interface CallContext {
+  readonly options: LocalOptions;
+  readonly sink: ProviderSink;
+  readonly signal: AbortSignal;
+}
+
+function call(
+  host: ModelHost,
+  request: ModelRequest,
+  { options, sink, signal }: CallContext,
+): Promise<ProviderResult | undefined> {
+  signal.throwIfAborted();
+  return new Promise((resolve, reject) => {
+    let isSettled = false;
+    const finish = (then: () => void): void => {
+      if (isSettled) return;
+      isSettled = true;
+      clearTimeout(total);
+      signal.removeEventListener('abort', onAbort);
+      then();
+    };
+    const settle: Settle = {
+      resolve: (result) => finish(() => resolve(result)),
+      reject: (error) => finish(() => reject(error)),
+    };
+    const stop = (error: Error): void => {
+      settle.reject(error);
+      job.abort();
+    };
+    const onAbort = (): void => stop(signal.reason as Error);
+    const total = setTimeout(() => {
+      stop(new ProviderError('timeout', 'the local model took too long'));
+    }, options.timeouts.totalMs);
+    const job: RunningJob = host.submit(request, {
+      onMessage: (message) => {
+        if (isSettled) return;
+        try {
+          onMessage(message, { sink, settle, job });
+        } catch (error) {
+          stop(error as Error);
+        }
+      },
+      onFailure: settle.reject,
+    });
+    signal.addEventListener('abort', onAbort);
+  });
+}
+
+interface Reply extends Pick<CallContext, 'sink'> {
+  readonly settle: Settle;
+  readonly job: RunningJob;
+}
+
+function onMessage(message: FromModel, { sink, settle, job }: Reply): void {
+  switch (message.type) {
+    case 'delta':
+      if (sink.onText(message.text, message.tokens)) return;
+      job.pause();
+      sink.onDrain(() => job.resume());
+      return;
+    case 'end': {
+      const { promptTokens, completionTokens, finishReason } = message;
+      settle.resolve({ usage: { promptTokens, completionTokens }, finishReason });
+      return;
+    }
+    case 'loaded':
+      settle.resolve(undefined);
+      return;
+    case 'refused':
+      settle.reject(new ProviderError('rejected', "the prompt doesn't fit the local model"));
+      return;
+    case 'unavailable':
+      settle.reject(new ProviderError('connect_failed', "the local model can't be loaded"));
+      return;
+    case 'aborted':
+      settle.reject(new ProviderError('server_error', 'the local model stopped'));
+  }
+}

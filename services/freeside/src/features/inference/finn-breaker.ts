@@ -1,0 +1,91 @@
+import { POOLS, type Pool } from '@arrakis/contracts';
+import {
+  BrokenCircuitError,
+  CircuitState,
+  ConsecutiveBreaker,
+  circuitBreaker,
+  handleWhenResult,
+  type CircuitBreakerPolicy,
+} from 'cockatiel';
+import type { FinnAttempt } from './finn.client.ts';
+
+export type BreakerState = 'closed' | 'half_open' | 'open';
+
+export interface FinnBreakerOptions {
+  /** Consecutive failures that open it. */
+  readonly failures: number;
+  /** How long it stays open before one request may try again. */
+  readonly halfOpenAfterMs: number;
+  readonly onStateChange: (pool: Pool, state: BreakerState) => void;
+}
+
+export interface BreakerOpen {
+  readonly kind: 'breaker_open';
+  readonly retryAfterSeconds: number;
+}
+
+class ClientGoneError extends Error {}
+
+const STATE_NAMES: Readonly<Record<CircuitState, BreakerState>> = {
+  [CircuitState.Closed]: 'closed',
+  [CircuitState.HalfOpen]: 'half_open',
+  [CircuitState.Open]: 'open',
+  [CircuitState.Isolated]: 'open',
+};
+
+/**
+ * One breaker a model pool, so that a vendor's outage behind one pool leaves the others alone.
+ * Only finn's absence counts (no connection, timeout, 5xx); a refusal shows that finn lives, and a
+ * client that leaves shows nothing.
+ */
+export class FinnBreakers {
+  private readonly options: FinnBreakerOptions;
+  private readonly breakers: Readonly<Record<Pool, PoolBreaker>>;
+
+  constructor(options: FinnBreakerOptions) {
+    this.options = options;
+    const entries = POOLS.map((pool) => [pool, this.create(pool)] as const);
+    this.breakers = Object.fromEntries(entries) as Record<Pool, PoolBreaker>;
+  }
+
+  /** Runs the attempt, or says at once that it shouldn't be made; nothing ever queues here. */
+  async run(pool: Pool, attempt: () => Promise<FinnAttempt>): Promise<FinnAttempt | BreakerOpen> {
+    const breaker = this.breakers[pool];
+    if (breaker.policy.state === CircuitState.HalfOpen) return this.refusal(breaker);
+    try {
+      return await breaker.policy.execute(async () => {
+        const result = await attempt();
+        if (result.kind === 'aborted') throw new ClientGoneError();
+        return result;
+      });
+    } catch (error) {
+      if (error instanceof ClientGoneError) return { kind: 'aborted' };
+      if (error instanceof BrokenCircuitError) return this.refusal(breaker);
+      throw error;
+    }
+  }
+
+  private create(pool: Pool): PoolBreaker {
+    const policy = circuitBreaker(
+      handleWhenResult((result) => (result as FinnAttempt).kind === 'unavailable'),
+      {
+        halfOpenAfter: this.options.halfOpenAfterMs,
+        breaker: new ConsecutiveBreaker(this.options.failures),
+      },
+    );
+    const breaker: PoolBreaker = { policy, openedAtMs: 0 };
+    policy.onBreak(() => (breaker.openedAtMs = Date.now()));
+    policy.onStateChange((state) => this.options.onStateChange(pool, STATE_NAMES[state]));
+    return breaker;
+  }
+
+  private refusal(breaker: PoolBreaker): BreakerOpen {
+    const leftMs = breaker.openedAtMs + this.options.halfOpenAfterMs - Date.now();
+    return { kind: 'breaker_open', retryAfterSeconds: Math.max(1, Math.ceil(leftMs / 1000)) };
+  }
+}
+
+interface PoolBreaker {
+  readonly policy: CircuitBreakerPolicy;
+  openedAtMs: number;
+}

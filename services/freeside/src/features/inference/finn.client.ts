@@ -1,0 +1,378 @@
+import {
+  CONTRACT_VERSION,
+  HEADERS,
+  INFERENCE_PATH,
+  POOLS,
+  PROBLEMS,
+  type InferenceRequest,
+  type Pool as ModelPool,
+  type ProblemCode,
+} from '@arrakis/contracts';
+import { Pool, type Dispatcher } from 'undici';
+
+export interface FinnClientOptions {
+  /** Origin of finn, e.g. `http://finn:3001`. */
+  readonly url: string;
+  readonly connectTimeoutMs: number;
+  /** Longest silence of finn while it streams, and before its first byte. */
+  readonly idleTimeoutMs: number;
+  readonly maxConnections?: number;
+  /** Called for each answer whose contract version isn't ours. */
+  readonly onVersionMismatch: (version: string) => void;
+}
+
+/** One attempt at one inference. */
+export interface FinnRequest {
+  readonly requestId: string;
+  readonly token: string;
+  readonly body: InferenceRequest;
+  /** What is left of the deadline, for the whole answer. */
+  readonly timeoutMs: number;
+  /** Aborts when the client has gone. */
+  readonly signal: AbortSignal;
+}
+
+/** What finn said about itself before the first byte. */
+export interface FinnHead {
+  readonly poolUsed: ModelPool | undefined;
+  readonly personalityId: string | undefined;
+  readonly contractVersion: string | undefined;
+  readonly promptTokens: number | undefined;
+  readonly tokenCount: number | undefined;
+}
+
+/** Where a body is pushed, each method called from within the socket's read. */
+export interface FinnBodySink {
+  onData(chunk: Buffer): void;
+  /** `tokenCount`: the trailer, when there was one. */
+  onEnd(tokenCount: number | undefined): void;
+  onError(reason: 'cut' | 'timeout'): void;
+}
+
+/** A body that has begun, paused until it is read. */
+export interface FinnBody {
+  read(sink: FinnBodySink): void;
+  pause(): void;
+  resume(): void;
+  /** Ends finn's work on it; nothing is pushed afterwards. */
+  abort(): void;
+}
+
+export type UnavailableReason =
+  | 'connect_failed'
+  | 'connection_lost'
+  | 'timeout'
+  | 'server_error'
+  | 'protocol_error';
+
+export type FinnAttempt =
+  | { readonly kind: 'streaming'; readonly head: FinnHead; readonly body: FinnBody }
+  | {
+      readonly kind: 'refused';
+      readonly status: number;
+      /** finn's problem code, when it is one of the closed table. */
+      readonly code: ProblemCode | undefined;
+      readonly detail: string | undefined;
+    }
+  | {
+      readonly kind: 'unavailable';
+      readonly reason: UnavailableReason;
+      readonly retryAfterSeconds: number | undefined;
+    }
+  | { readonly kind: 'aborted' };
+
+const DEFAULT_MAX_CONNECTIONS = 1024;
+/** Shorter than any server's own, so that we rarely write to a connection that is being closed. */
+const KEEP_ALIVE_MS = 4_000;
+const MAX_PROBLEM_BYTES = 16 * 1024;
+
+/** finn over HTTP/1.1. Makes single attempts: retries and the breaker are the caller's. */
+export class FinnClient {
+  private readonly options: FinnClientOptions;
+  private readonly pool: Pool;
+
+  constructor(options: FinnClientOptions) {
+    this.options = options;
+    this.pool = new Pool(options.url, {
+      connections: options.maxConnections ?? DEFAULT_MAX_CONNECTIONS,
+      pipelining: 1,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveMaxTimeout: KEEP_ALIVE_MS,
+      connect: { timeout: options.connectTimeoutMs },
+    });
+  }
+
+  /**
+   * Resolves with the first byte of finn's answer, its refusal, or its absence; never rejects for
+   * what finn or the network do.
+   */
+  attempt(request: FinnRequest): Promise<FinnAttempt> {
+    const { promise, resolve } = Promise.withResolvers<FinnAttempt>();
+    const exchange = new Exchange(request, this.options.onVersionMismatch, resolve);
+    // A plain answer comes at once at its end, so silence before it is no sign of trouble.
+    const silenceMs = request.body.stream ? this.options.idleTimeoutMs : request.timeoutMs;
+    this.pool.dispatch(
+      {
+        method: 'POST',
+        path: INFERENCE_PATH,
+        headers: {
+          authorization: `Bearer ${request.token}`,
+          'content-type': 'application/json',
+          accept: request.body.stream ? 'text/event-stream' : 'application/json',
+          [HEADERS.requestId]: request.requestId,
+          [HEADERS.contractVersion]: CONTRACT_VERSION,
+        },
+        body: JSON.stringify(request.body),
+        headersTimeout: silenceMs,
+        bodyTimeout: silenceMs,
+      },
+      exchange,
+    );
+    return promise;
+  }
+
+  /** Waits for answers under way. */
+  async close(): Promise<void> {
+    await this.pool.close();
+  }
+
+  /** Drops answers under way. */
+  async destroy(): Promise<void> {
+    await this.pool.destroy();
+  }
+}
+
+const GONE = new Error('the client has gone');
+const LATE = new Error('the deadline has passed');
+
+/** One request and its answer: `waiting` → `opening` (first byte known) → `reading` → `closed`. */
+class Exchange implements Dispatcher.DispatchHandler, FinnBody {
+  private readonly request: FinnRequest;
+  private readonly onVersionMismatch: (version: string) => void;
+  private readonly resolve: (attempt: FinnAttempt) => void;
+  private readonly deadline: NodeJS.Timeout;
+  private controller: Dispatcher.DispatchController | undefined;
+  private stopReason: Error | undefined;
+  private status = 0;
+  private head: FinnHead | undefined;
+  private retryAfterSeconds: number | undefined;
+  private problem: Buffer[] = [];
+  private problemBytes = 0;
+  private settled = false;
+  private closed = false;
+  private pausedByReader = false;
+  private sink: FinnBodySink | undefined;
+  /** What arrived before a reader took over: one chunk, and perhaps the end. */
+  private early: (() => void)[] = [];
+
+  constructor(
+    request: FinnRequest,
+    onVersionMismatch: (version: string) => void,
+    resolve: (attempt: FinnAttempt) => void,
+  ) {
+    this.request = request;
+    this.onVersionMismatch = onVersionMismatch;
+    this.resolve = resolve;
+    this.deadline = setTimeout(() => this.stop(LATE), request.timeoutMs);
+    request.signal.addEventListener('abort', this.onClientGone);
+    if (request.signal.aborted) this.stop(GONE);
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.controller = controller;
+    if (this.stopReason !== undefined) controller.abort(this.stopReason);
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    statusCode: number,
+    headers: Record<string, string | string[] | undefined>,
+  ): void {
+    if (statusCode < 200) return;
+    this.status = statusCode;
+    this.head = readHead(headers);
+    this.retryAfterSeconds = readInteger(headers['retry-after']);
+    const version = this.head.contractVersion ?? 'none';
+    if (version !== CONTRACT_VERSION) this.onVersionMismatch(version);
+    if (statusCode === 200 && !this.expected(headers['content-type'])) {
+      this.settle({ kind: 'unavailable', reason: 'protocol_error', retryAfterSeconds: undefined });
+      controller.abort(new Error('an unexpected content type'));
+    }
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.status !== 200) {
+      this.collectProblem(controller, chunk);
+    } else if (this.sink === undefined) {
+      this.early.push(() => this.sink?.onData(chunk));
+      controller.pause();
+      this.open();
+    } else {
+      this.sink.onData(chunk);
+    }
+  }
+
+  onResponseEnd(
+    _controller: Dispatcher.DispatchController,
+    trailers: Record<string, string | string[] | undefined> | undefined,
+  ): void {
+    this.close();
+    if (this.status !== 200) {
+      this.settle(this.answerWithoutBody());
+      return;
+    }
+    const tokenCount = readInteger(trailers?.[HEADERS.tokenCount]);
+    this.deliver(() => this.sink?.onEnd(tokenCount));
+    this.open();
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.close();
+    if (!this.settled) {
+      this.settle(this.failure(error));
+      return;
+    }
+    const reason = isTimeout(error) ? 'timeout' : 'cut';
+    this.deliver(() => this.sink?.onError(reason));
+  }
+
+  read(sink: FinnBodySink): void {
+    this.sink = sink;
+    const early = this.early;
+    this.early = [];
+    for (const deliver of early) deliver();
+    if (!this.pausedByReader) this.resume();
+  }
+
+  pause(): void {
+    this.pausedByReader = true;
+    this.controller?.pause();
+  }
+
+  resume(): void {
+    this.pausedByReader = false;
+    if (!this.closed) this.controller?.resume();
+  }
+
+  abort(): void {
+    this.stop(GONE);
+  }
+
+  private readonly onClientGone = (): void => this.stop(GONE);
+
+  /** Ends the exchange from our side; before the first byte that is also its result. */
+  private stop(reason: Error): void {
+    if (this.closed || this.stopReason !== undefined) return;
+    this.stopReason = reason;
+    this.controller?.abort(reason);
+    // A request that still waits for a connection is not told: it is stopped when it starts.
+    if (!this.settled) this.settle(this.failure(reason));
+  }
+
+  private open(): void {
+    if (this.head === undefined) return;
+    this.settle({ kind: 'streaming', head: this.head, body: this });
+  }
+
+  private settle(attempt: FinnAttempt): void {
+    if (this.settled) return;
+    this.settled = true;
+    if (attempt.kind !== 'streaming') this.close();
+    this.resolve(attempt);
+  }
+
+  private close(): void {
+    this.closed = true;
+    clearTimeout(this.deadline);
+    this.request.signal.removeEventListener('abort', this.onClientGone);
+  }
+
+  private deliver(event: () => void): void {
+    if (this.stopReason === GONE) return;
+    if (this.sink === undefined) this.early.push(event);
+    else event();
+  }
+
+  private collectProblem(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.problemBytes += chunk.length;
+    if (this.problemBytes <= MAX_PROBLEM_BYTES) {
+      this.problem.push(chunk);
+      return;
+    }
+    this.problem = [];
+    this.settle(this.answerWithoutBody());
+    controller.abort(new Error('a problem document beyond its bound'));
+  }
+
+  private answerWithoutBody(): FinnAttempt {
+    const { status, retryAfterSeconds } = this;
+    if (status >= 500) return { kind: 'unavailable', reason: 'server_error', retryAfterSeconds };
+    if (status < 400) return { kind: 'unavailable', reason: 'protocol_error', retryAfterSeconds };
+    return { kind: 'refused', status, ...readProblem(Buffer.concat(this.problem)) };
+  }
+
+  private failure(error: Error): FinnAttempt {
+    if (error === GONE) return { kind: 'aborted' };
+    const reason = isTimeout(error) ? 'timeout' : connectionFault(error, this.status !== 0);
+    return { kind: 'unavailable', reason, retryAfterSeconds: undefined };
+  }
+
+  private expected(contentType: string | string[] | undefined): boolean {
+    const mediaType = this.request.body.stream ? 'text/event-stream' : 'application/json';
+    return typeof contentType === 'string' && contentType.startsWith(mediaType);
+  }
+}
+
+function isTimeout(error: Error): boolean {
+  return error === LATE || /^UND_ERR_(?:HEADERS|BODY)_TIMEOUT$/.test(codeOf(error));
+}
+
+function connectionFault(error: Error, answered: boolean): UnavailableReason {
+  const code = codeOf(error);
+  if (code.startsWith('HPE_')) return 'protocol_error';
+  const refused = /^(?:ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|UND_ERR_CONNECT_TIMEOUT)$/;
+  return !answered && refused.test(code) ? 'connect_failed' : 'connection_lost';
+}
+
+function codeOf(error: Error): string {
+  return 'code' in error && typeof error.code === 'string' ? error.code : '';
+}
+
+function readHead(headers: Record<string, string | string[] | undefined>): FinnHead {
+  const pool = headers[HEADERS.poolUsed];
+  return {
+    poolUsed: POOLS.find((candidate) => candidate === pool),
+    personalityId: single(headers[HEADERS.personalityId]),
+    contractVersion: single(headers[HEADERS.contractVersion]),
+    promptTokens: readInteger(headers[HEADERS.promptTokens]),
+    tokenCount: readInteger(headers[HEADERS.tokenCount]),
+  };
+}
+
+/** Only what is fit to be sent on as a header, whatever the peer wrote. */
+function single(value: string | string[] | undefined): string | undefined {
+  return typeof value === 'string' && /^[\x21-\x7e]{1,64}$/.test(value) ? value : undefined;
+}
+
+function readInteger(value: string | string[] | undefined): number | undefined {
+  return typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : undefined;
+}
+
+function readProblem(body: Buffer): {
+  code: ProblemCode | undefined;
+  detail: string | undefined;
+} {
+  try {
+    const parsed: unknown = JSON.parse(body.toString());
+    if (typeof parsed !== 'object' || parsed === null) return { code: undefined, detail: undefined };
+    const code = 'code' in parsed && typeof parsed.code === 'string' ? parsed.code : '';
+    const detail = 'detail' in parsed && typeof parsed.detail === 'string' ? parsed.detail : undefined;
+    return { code: isProblemCode(code) ? code : undefined, detail };
+  } catch {
+    return { code: undefined, detail: undefined };
+  }
+}
+
+function isProblemCode(code: string): code is ProblemCode {
+  return Object.hasOwn(PROBLEMS, code);
+}

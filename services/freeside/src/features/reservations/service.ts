@@ -1,0 +1,184 @@
+import { isUnavailable, type Queryable } from '@arrakis/postgres';
+import { ProblemError } from '@arrakis/service-kit';
+import type { ReservationEvents } from './events.ts';
+import { GroupCommit, QueueFullError } from './group-commit.ts';
+import { toHoldDecision } from './hold-decision.domain.ts';
+import type {
+  HoldDecision,
+  HoldRequest,
+  RelayProgress,
+  ReleaseReason,
+  Reservations,
+  Settlement,
+} from './reservation.domain.ts';
+import type { HoldVerdict, SettlementInput, SettlementResult } from './settlement.domain.ts';
+import { applyLedgerBatch, countOpenReservations, listOrphans, listQuietStreams } from './store.ts';
+
+type Operation =
+  | { readonly kind: 'hold'; readonly hold: HoldRequest }
+  | { readonly kind: 'settlement'; readonly settlement: SettlementInput };
+type Result =
+  | { readonly kind: 'hold'; readonly row: HoldVerdict }
+  | { readonly kind: 'settlement'; readonly row: SettlementResult };
+
+export interface ReservationServiceOptions {
+  readonly db: Queryable;
+  readonly events: ReservationEvents;
+  readonly maxBatch?: number;
+  readonly maxQueue?: number;
+  readonly patienceMs?: number;
+}
+
+const DEFAULTS = { maxBatch: 256, maxQueue: 10_000, patienceMs: 5 } as const;
+
+/** The reservations of one process; see {@link Reservations} for the use cases. */
+export class ReservationService implements Reservations {
+  readonly #db: Queryable;
+  readonly #events: ReservationEvents;
+  readonly #commit: GroupCommit<Operation, Result>;
+  /** Progress that waits to ride along; the newest note of a reservation replaces the older. */
+  readonly #progress = new Map<string, RelayProgress>();
+
+  constructor(options: ReservationServiceOptions) {
+    this.#db = options.db;
+    this.#events = options.events;
+    this.#commit = new GroupCommit({
+      apply: (operations) => this.#apply(operations),
+      isMemberFault: (error) => !isUnavailable(error),
+      maxBatch: options.maxBatch ?? DEFAULTS.maxBatch,
+      maxQueue: options.maxQueue ?? DEFAULTS.maxQueue,
+      patienceMs: options.patienceMs ?? DEFAULTS.patienceMs,
+      onBatch: (size, durationMs) => this.#events.batchApplied(size, durationMs),
+    });
+  }
+
+  get waiting(): number {
+    return this.#commit.waiting;
+  }
+
+  async reserve(request: HoldRequest): Promise<HoldDecision> {
+    const result = await this.#submit({ kind: 'hold', hold: request }, true);
+    if (result.kind !== 'hold') throw new Error('a hold was answered by a settlement');
+    const decision = toHoldDecision(request, result.row);
+    this.#events.holdDecided(decision);
+    return decision;
+  }
+
+  noteProgress(progress: RelayProgress): void {
+    if (this.#progress.has(progress.reservationId)) {
+      this.#progress.set(progress.reservationId, progress);
+      return;
+    }
+    this.#progress.set(progress.reservationId, progress);
+    this.#submit(
+      {
+        kind: 'settlement',
+        settlement: { reservationId: progress.reservationId, action: 'progress' },
+      },
+      false,
+    ).catch((error: unknown) => {
+      this.#progress.delete(progress.reservationId);
+      this.#events.progressLost(error);
+    });
+  }
+
+  async settle(settlement: Settlement): Promise<void> {
+    await this.settleNow({ ...settlement, action: 'settle' });
+  }
+
+  async release(reservationId: string, reason: ReleaseReason): Promise<void> {
+    await this.settleNow({ reservationId, action: 'release' });
+    this.#events.holdReleased(reason);
+  }
+
+  /** Like {@link settle}, and tells what became of it. */
+  async settleNow(settlement: SettlementInput): Promise<SettlementResult> {
+    this.#progress.delete(settlement.reservationId);
+    const result = await this.#submit({ kind: 'settlement', settlement }, false);
+    if (result.kind !== 'settlement') throw new Error('a settlement was answered by a hold');
+    return result.row;
+  }
+
+  /** Gives back holds that nobody reported on for five minutes. Returns how many. */
+  async releaseOrphans(atMost: number): Promise<number> {
+    return this.#settleCandidates(await listOrphans(this.#db, atMost), 'orphan');
+  }
+
+  /** Settles streams that went quiet to the largest proven count. Returns how many. */
+  async reconcileQuietStreams(atMost: number): Promise<number> {
+    return this.#settleCandidates(await listQuietStreams(this.#db, atMost), 'reconcile');
+  }
+
+  async reportOpen(): Promise<void> {
+    const counts = new Map(
+      (await countOpenReservations(this.#db)).map((entry) => [entry.status, entry]),
+    );
+    for (const status of ['reserved', 'streaming']) {
+      const entry = counts.get(status);
+      this.#events.openReservations(status, entry?.count ?? 0, entry?.oldestSeconds ?? 0);
+    }
+  }
+
+  /** Resolves when nothing waits any more; call after intake has stopped. */
+  async drain(): Promise<void> {
+    while (!this.#commit.idle) await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+
+  async #settleCandidates(ids: readonly string[], action: 'orphan' | 'reconcile'): Promise<number> {
+    const rows = await Promise.all(
+      ids.map((reservationId) => this.settleNow({ reservationId, action })),
+    );
+    return rows.filter((row) => row.outcome !== 'unchanged').length;
+  }
+
+  async #submit(operation: Operation, urgent: boolean): Promise<Result> {
+    try {
+      return await this.#commit.submit(operation, urgent);
+    } catch (error) {
+      if (error instanceof QueueFullError || isUnavailable(error)) {
+        throw new ProblemError({
+          code: 'service_unavailable',
+          detail: 'The ledger cannot be reached; nothing was charged.',
+          headers: { 'retry-after': '1' },
+          cause: error,
+        });
+      }
+      throw error;
+    }
+  }
+
+  async #apply(operations: readonly Operation[]): Promise<Result[]> {
+    const settlements: SettlementInput[] = [];
+    const holds: HoldRequest[] = [];
+    for (const operation of operations) {
+      if (operation.kind === 'hold') holds.push(operation.hold);
+      else settlements.push(this.#withProgress(operation.settlement));
+    }
+    const applied = await applyLedgerBatch(this.#db, settlements, holds);
+    settlements.forEach((settlement, index) => {
+      const row = applied.settlements[index];
+      if (row !== undefined) this.#events.settled(settlement, row);
+    });
+    let nextHold = 0;
+    let nextSettlement = 0;
+    return operations.map((operation) => {
+      if (operation.kind === 'hold') {
+        return { kind: 'hold', row: present(applied.holds[nextHold++]) };
+      }
+      return { kind: 'settlement', row: present(applied.settlements[nextSettlement++]) };
+    });
+  }
+
+  /** A queued progress note carries the newest counts, or none when a settlement overtook it. */
+  #withProgress(settlement: SettlementInput): SettlementInput {
+    if (settlement.action !== 'progress') return settlement;
+    const newest = this.#progress.get(settlement.reservationId);
+    this.#progress.delete(settlement.reservationId);
+    return newest === undefined ? settlement : { ...newest, action: 'progress' };
+  }
+}
+
+function present<Row>(row: Row | undefined): Row {
+  if (row === undefined) throw new Error('the ledger batch returned too few rows');
+  return row;
+}

@@ -1,0 +1,179 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Value } from 'typebox/value';
+import { USAGE_STREAM, UsageEvent } from '@arrakis/contracts';
+import type { Logger } from '@arrakis/service-kit';
+import type { JetStreamClient, JetStreamManager, JsMsg } from '@nats-io/jetstream';
+import { AckPolicy, DiscardPolicy, RetentionPolicy, StorageType } from '@nats-io/jetstream';
+import type { ReservationEvents } from './events.ts';
+import type { SettlementInput, SettlementResult } from './settlement.domain.ts';
+
+const SECOND_NS = 1_000_000_000;
+/** How many events may be on their way to the database at once. */
+const MAX_IN_FLIGHT = 1_000;
+const RETRY_DELAY_MS = 2_000;
+
+export interface UsageConsumerOptions {
+  readonly jetstream: JetStreamClient;
+  readonly manager: JetStreamManager;
+  readonly settle: (settlement: SettlementInput) => Promise<SettlementResult>;
+  readonly events: ReservationEvents;
+  readonly logger: Logger;
+}
+
+/**
+ * Settles reservations from finn's usage events. An event is acknowledged only after its settlement
+ * has committed, so a crash in between brings it again and the second time changes nothing. What
+ * cannot be processed is moved to the parked stream and never blocks the others.
+ */
+export class UsageConsumer {
+  readonly #options: UsageConsumerOptions;
+  #stopping = false;
+  #stop: (() => void) | undefined;
+  readonly #inFlight = new Set<Promise<void>>();
+
+  constructor(options: UsageConsumerOptions) {
+    this.#options = options;
+  }
+
+  /** Runs until `close()`; survives NATS restarts, with or without its store. */
+  async run(): Promise<void> {
+    while (!this.#stopping) {
+      try {
+        await this.#consume();
+      } catch (error) {
+        this.#options.logger.warn({ err: error }, 'usage consumer interrupted');
+      }
+      if (!this.#isStopping()) await delay(RETRY_DELAY_MS);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#stopping = true;
+    this.#stop?.();
+    await Promise.allSettled(this.#inFlight);
+  }
+
+  #isStopping(): boolean {
+    return this.#stopping;
+  }
+
+  async #consume(): Promise<void> {
+    await ensureUsageStreams(this.#options.manager);
+    await ensureConsumer(this.#options.manager);
+    const consumer = await this.#options.jetstream.consumers.get(
+      USAGE_STREAM.name,
+      USAGE_STREAM.consumer,
+    );
+    const messages = await consumer.consume({
+      max_messages: 500,
+      idle_heartbeat: 2_000,
+      abort_on_missing_resource: true,
+    });
+    this.#stop = () => messages.stop();
+    for await (const message of messages) {
+      const handled: Promise<void> = this.#handle(message).finally(() => {
+        this.#inFlight.delete(handled);
+      });
+      this.#inFlight.add(handled);
+    }
+  }
+
+  async #handle(message: JsMsg): Promise<void> {
+    const event = parse(message);
+    try {
+      if (event === undefined) return await this.#park(message, 'malformed');
+      const result = await this.#options.settle(toSettlement(event));
+      if (result.outcome === 'unknown') return await this.#park(message, 'unknown_reservation');
+      message.ack();
+      this.#options.events.usageEventConsumed(result.outcome);
+    } catch (error) {
+      await this.#retryOrPark(message, error);
+    }
+  }
+
+  async #retryOrPark(message: JsMsg, error: unknown): Promise<void> {
+    const tries = message.info.deliveryCount;
+    // An unreachable database is no fault of the message: it waits as long as it takes.
+    if (isRefusedByDatabase(error) && tries >= USAGE_STREAM.maxDeliver) {
+      await this.#park(message, 'failed').catch(() => message.nak(RETRY_DELAY_MS));
+      return;
+    }
+    this.#options.events.usageEventConsumed('retried');
+    this.#options.logger.warn({ err: error, tries }, 'usage event will be retried');
+    message.nak(Math.min(30_000, 250 * 2 ** Math.min(tries, 7)));
+  }
+
+  async #park(message: JsMsg, reason: string): Promise<void> {
+    await this.#options.jetstream.publish(USAGE_STREAM.parkedSubject, message.data, {
+      msgID: `${reason}:${String(message.seq)}`,
+    });
+    message.term(reason);
+    this.#options.events.usageEventParked(reason);
+  }
+}
+
+function parse(message: JsMsg): UsageEvent | undefined {
+  try {
+    const body: unknown = message.json();
+    return Value.Check(UsageEvent, body) ? body : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function toSettlement(event: UsageEvent): SettlementInput {
+  return {
+    reservationId: event.budget_reservation_id,
+    action: 'settle',
+    carrier: event.finality === 'final' ? 'usage_event' : 'journal',
+    promptTokens: event.prompt_tokens,
+    completionTokens: event.completion_tokens,
+    poolUsed: event.pool_used,
+    model: event.model,
+    personalityId: event.personality_id,
+    latencyMs: event.latency_ms,
+  };
+}
+
+/** A ProblemError says that the ledger couldn't be reached; anything else came from the member. */
+function isRefusedByDatabase(error: unknown): boolean {
+  return !(error instanceof Error && error.name === 'ProblemError');
+}
+
+/** Idempotent; also brings the streams back after NATS lost its store. */
+export async function ensureUsageStreams(manager: JetStreamManager): Promise<void> {
+  await ensureStream(manager, USAGE_STREAM.name, USAGE_STREAM.subject, RetentionPolicy.Workqueue);
+  await ensureStream(
+    manager,
+    USAGE_STREAM.parkedName,
+    USAGE_STREAM.parkedSubject,
+    RetentionPolicy.Limits,
+  );
+}
+
+async function ensureStream(
+  manager: JetStreamManager,
+  name: string,
+  subject: string,
+  retention: RetentionPolicy,
+): Promise<void> {
+  await manager.streams.add({
+    name,
+    subjects: [subject],
+    retention,
+    storage: StorageType.File,
+    discard: DiscardPolicy.Old,
+    max_age: USAGE_STREAM.maxAgeSeconds * SECOND_NS,
+    duplicate_window: 10 * 60 * SECOND_NS,
+  });
+}
+
+async function ensureConsumer(manager: JetStreamManager): Promise<void> {
+  await manager.consumers.add(USAGE_STREAM.name, {
+    durable_name: USAGE_STREAM.consumer,
+    ack_policy: AckPolicy.Explicit,
+    ack_wait: 30 * SECOND_NS,
+    max_ack_pending: MAX_IN_FLIGHT,
+    max_deliver: -1,
+  });
+}

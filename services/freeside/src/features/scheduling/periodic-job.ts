@@ -1,0 +1,83 @@
+import { Counter, Gauge, type Registry } from 'prom-client';
+import { describeError, type Logger } from '@arrakis/service-kit';
+
+/** One job of the worker. `run` must be safe to run twice and beside itself on another replica. */
+export interface PeriodicJob {
+  readonly name: string;
+  readonly everyMs: number;
+  /** Returns how many things it changed; a run that changed something is logged. */
+  readonly run: () => Promise<number>;
+}
+
+export interface JobScheduler {
+  /** Stops scheduling and waits for the runs that are under way. */
+  close(): Promise<void>;
+}
+
+/**
+ * Runs each job at once and then `everyMs` after its last run ended (so it never overlaps itself),
+ * with a tenth of jitter so that replicas spread out. A failing job is logged, counted and tried
+ * again at its next turn.
+ */
+export function startJobs(
+  jobs: readonly PeriodicJob[],
+  deps: { readonly registry: Registry; readonly logger: Logger },
+): JobScheduler {
+  const runs = new Counter({
+    name: 'freeside_job_runs_total',
+    help: 'Runs of periodic jobs.',
+    labelNames: ['job', 'outcome'],
+    registers: [deps.registry],
+  });
+  const lastSuccess = new Gauge({
+    name: 'freeside_job_last_success_timestamp_seconds',
+    help: 'When the job last ended well.',
+    labelNames: ['job'],
+    registers: [deps.registry],
+  });
+  const loops = jobs.map((job) => startLoop(job, { ...deps, runs, lastSuccess }));
+  return {
+    async close() {
+      await Promise.all(loops.map((stop) => stop()));
+    },
+  };
+}
+
+interface LoopDeps {
+  readonly logger: Logger;
+  readonly runs: Counter;
+  readonly lastSuccess: Gauge;
+}
+
+function startLoop(job: PeriodicJob, deps: LoopDeps): () => Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  let running = Promise.resolve();
+
+  const schedule = (inMs: number) => {
+    timer = setTimeout(() => {
+      running = runOnce(job, deps).finally(() => {
+        if (!stopped) schedule(job.everyMs * (0.95 + Math.random() * 0.1));
+      });
+    }, inMs);
+  };
+  schedule(0);
+
+  return async () => {
+    stopped = true;
+    clearTimeout(timer);
+    await running;
+  };
+}
+
+async function runOnce(job: PeriodicJob, deps: LoopDeps): Promise<void> {
+  try {
+    const changed = await job.run();
+    deps.runs.inc({ job: job.name, outcome: 'ok' });
+    deps.lastSuccess.setToCurrentTime({ job: job.name });
+    if (changed > 0) deps.logger.info({ job: job.name, changed }, 'job changed something');
+  } catch (error) {
+    deps.runs.inc({ job: job.name, outcome: 'failed' });
+    deps.logger.error({ job: job.name, err: describeError(error) }, 'job failed');
+  }
+}

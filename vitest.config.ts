@@ -1,0 +1,45 @@
+import { defineConfig } from 'vitest/config';
+
+const exclude = ['**/node_modules/**', '.arrakis/**'];
+
+/**
+ * Three projects: `unit` touches nothing outside the process; `integration` and `e2e` share one
+ * PostgreSQL, Redis and NATS that the global setup starts.
+ */
+export default defineConfig({
+  test: {
+    reporters: process.env['CI'] === 'true' ? ['default', 'json'] : ['default'],
+    outputFile: { json: '.arrakis/test-results.json' },
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['{packages,services,scripts}/**/*.test.ts'],
+          exclude: [...exclude, '**/*.int.test.ts', '**/*.security.test.ts'],
+        },
+      },
+      {
+        test: {
+          name: 'integration',
+          include: ['{packages,services,scripts}/**/*.{int,security}.test.ts'],
+          exclude,
+          globalSetup: ['packages/testkit/src/vitest-global-setup.ts'],
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+          maxWorkers: 2,
+        },
+      },
+      {
+        test: {
+          name: 'e2e',
+          include: ['test/**/*.test.ts'],
+          exclude,
+          globalSetup: ['packages/testkit/src/vitest-global-setup.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          maxWorkers: 1,
+        },
+      },
+    ],
+  },
+});
