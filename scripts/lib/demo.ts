@@ -1,4 +1,5 @@
 import type { Queryable } from '@arrakis/postgres';
+import { mintLot } from '../../services/freeside/src/features/ledger/lot.service.ts';
 
 /** The demo community that a fresh installation starts with. Everything here is fiction. */
 
@@ -55,7 +56,7 @@ export const DEMO_AGENTS: readonly [DemoAgent, ...DemoAgent[]] = [
       description: 'A quick trader who talks in prices and odds.',
       attributes: [
         { trait_type: 'Archetype', value: 'Trader' },
-        { trait_type: 'Temper', value: 'Restless' },
+        { trait_type: 'Temper', value: 'Bold and playful' },
         { trait_type: 'Origin', value: 'The spice exchange' },
         { trait_type: 'Speech', value: 'Brisk, with numbers' },
       ],
@@ -79,11 +80,14 @@ export async function seedDemo(tx: Queryable): Promise<SeededDemo> {
   const communityId = await seedCommunity(tx);
   const memberId = await seedMember(tx, communityId);
   for (const agent of DEMO_AGENTS) await seedAgent(tx, communityId, agent);
-  const { rows } = await tx.query<{ minted: boolean }>(
-    'SELECT minted FROM freeside.mint_lot($1, $2, $3, $4, NULL)',
-    [communityId, DEMO_CREDITS_MICRO, 'seed', DEMO.creditsRef],
-  );
-  return { communityId, memberId, minted: rows[0]?.minted === true };
+  const { minted } = await mintLot(tx, {
+    communityId,
+    amountMicro: DEMO_CREDITS_MICRO,
+    source: 'seed',
+    sourceRef: DEMO.creditsRef,
+    expiresAt: null,
+  });
+  return { communityId, memberId, minted };
 }
 
 async function seedCommunity(tx: Queryable): Promise<string> {

@@ -1,4 +1,5 @@
 import { optionalEnv } from './env.ts';
+import { LOCAL_MODEL } from './local-model.ts';
 import { PlainError } from './plain-error.ts';
 
 /** Which model providers finn gets, from the variables that the vendors' own tools read. */
@@ -52,14 +53,14 @@ const ANTHROPIC_MODELS: Readonly<Record<PoolName, string>> = {
 
 /**
  * The providers that the environment names (`OPENAI_API_KEY` or `OPENAI_BASE_URL`,
- * `ANTHROPIC_API_KEY`, `OLLAMA_HOST`), in that order of preference; without any, the local model
- * `modelFile`; without that, the canned provider.
+ * `ANTHROPIC_API_KEY`, `OLLAMA_HOST`), in that order of preference; without any, the local model if
+ * its file is there; without that, the canned provider.
  *
  * @throws PlainError when a provider is named but the model to ask for is not known.
  */
-export async function choosePools(modelFile: string | undefined): Promise<PoolChoice> {
+export async function choosePools(hasModel: boolean): Promise<PoolChoice> {
   const named = [openAi(), anthropic(), await ollama()].filter((vendor) => vendor !== undefined);
-  const vendors = named.length > 0 ? named : [local(modelFile) ?? CANNED];
+  const vendors = named.length > 0 ? named : [local(hasModel) ?? CANNED];
   const pools = Object.fromEntries(
     POOL_NAMES.map((pool) => [pool, { targets: vendors.map((vendor) => vendor.target(pool)) }]),
   );
@@ -71,6 +72,12 @@ export async function choosePools(modelFile: string | undefined): Promise<PoolCh
     file: `${JSON.stringify(document, null, 2)}\n`,
     secretNames: vendors.flatMap((vendor) => vendor.secretNames),
   };
+}
+
+/** Whether the environment names a provider, so that no local model is needed. */
+export function namesProvider(): boolean {
+  const names = ['OPENAI_API_KEY', 'OPENAI_BASE_URL', 'ANTHROPIC_API_KEY', 'OLLAMA_HOST'];
+  return names.some((name) => optionalEnv(name) !== undefined);
 }
 
 function openAi(): Vendor | undefined {
@@ -129,7 +136,7 @@ async function ollama(): Promise<Vendor | undefined> {
 }
 
 /** OLLAMA_HOST as Ollama reads it: scheme and port may be missing, 0.0.0.0 means this machine. */
-export function ollamaOrigin(host: string): string {
+function ollamaOrigin(host: string): string {
   const url = new URL(/^https?:\/\//.test(host) ? host : `http://${host}`);
   if (url.port === '' && url.protocol === 'http:') url.port = '11434';
   if (url.hostname === '0.0.0.0') url.hostname = '127.0.0.1';
@@ -148,15 +155,17 @@ async function firstOllamaModel(origin: string): Promise<string> {
     });
   const name = tags.models?.[0]?.name;
   if (name === undefined) {
-    throw new PlainError('Ollama has no model yet.', ['Fetch one, for example: ollama pull llama3.2']);
+    throw new PlainError('Ollama has no model yet.', [
+      'Fetch one, for example: ollama pull llama3.2',
+    ]);
   }
   return name;
 }
 
-function local(modelFile: string | undefined): Vendor | undefined {
-  if (modelFile === undefined) return undefined;
+function local(hasModel: boolean): Vendor | undefined {
+  if (!hasModel) return undefined;
   return {
-    label: `the local model ${modelFile.replace(/\.gguf$/, '')}`,
+    label: `the local model ${LOCAL_MODEL.name}`,
     secretNames: [],
     target: () => ({ name: 'local', provider: 'local', model: LOCAL_MODEL.name }),
   };

@@ -92,8 +92,7 @@ function target(link: string): string {
 
 function lsofListener(port: number): string | undefined {
   const args = ['-nP', `-iTCP:${String(port)}`, '-sTCP:LISTEN', '-Fpc'];
-  const options = { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] } as const;
-  const out = execFileSync('lsof', args, options);
+  const out = execFileSync('lsof', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
   const pid = /^p(\d+)$/m.exec(out)?.[1];
   const command = /^c(.+)$/m.exec(out)?.[1];
   return pid === undefined ? undefined : `${command ?? 'a process'} (pid ${pid})`;

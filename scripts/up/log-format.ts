@@ -12,24 +12,32 @@ const LEVELS: Readonly<Record<number, string>> = {
 /** Fields that say what the line's beginning says already. */
 const OMITTED = new Set(['level', 'time', 'msg', 'pid', 'hostname', 'service', 'v']);
 
+/** Frames of a stack that lie inside Node tell nobody anything. */
+const NODE_FRAME = /^\s+at .*\bnode:/;
+
 /** One JSON log line in a form that people read; any other line as it is. */
 export function formatLogLine(line: string): string {
   const entry = parse(line);
   if (entry === undefined) return line;
-  const level = LEVELS[Number(entry['level'])] ?? String(entry['level'] ?? '');
+  const { level, time, msg } = entry;
   const fields = Object.entries(entry)
     .filter(([name]) => !OMITTED.has(name))
     .map(([name, value]) => `${name}=${formatValue(value)}`);
-  return [timeOf(entry['time']), level.toUpperCase().padEnd(5), text(entry['msg']), ...fields]
-    .filter((part) => part !== '')
+  const levelName = typeof level === 'number' ? LEVELS[level] : undefined;
+  return [timeOf(time), (levelName ?? '').padEnd(5), typeof msg === 'string' ? msg : '', ...fields]
+    .filter((part) => part.trim() !== '')
     .join(' ');
 }
 
 /** The last lines of a log file, readable; none when there is no such file. */
 export function lastLogLines(path: string, count: number): string[] {
   try {
-    const lines = readFileSync(path, 'utf8').trimEnd().split('\n').slice(-count);
-    return lines.filter((line) => line !== '').map((line) => formatLogLine(line).slice(0, 1_000));
+    return readFileSync(path, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .filter((line) => line !== '' && !NODE_FRAME.test(line))
+      .slice(-count)
+      .map((line) => formatLogLine(line).slice(0, 1_000));
   } catch {
     return [];
   }
@@ -55,9 +63,5 @@ function formatValue(value: unknown): string {
   if (typeof value === 'object' && value !== null && 'stack' in value) {
     return `\n${String(value.stack)}\n`;
   }
-  return JSON.stringify(value) ?? '';
-}
-
-function text(value: unknown): string {
-  return typeof value === 'string' ? value : '';
+  return JSON.stringify(value);
 }

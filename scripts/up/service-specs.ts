@@ -3,7 +3,7 @@ import type { Pools } from './steps/pools.ts';
 import type { LocalSecrets } from './steps/secrets.ts';
 import { HOST, type ProcessName, type Stack } from './stack.ts';
 
-/** How one service is started. */
+/** How a service is started. */
 export interface ServiceSpec {
   readonly name: ProcessName;
   /** Relative to the repository. */
@@ -90,7 +90,11 @@ export function serviceSpecs(
   ];
 }
 
-export function databaseUrl(role: string, password: string, backends: BackendUrls): string {
+export function databaseUrl(
+  role: string,
+  password: string,
+  backends: Pick<BackendUrls, 'database'>,
+): string {
   return `postgres://${role}:${encodeURIComponent(password)}@${backends.database}`;
 }
 

@@ -80,7 +80,13 @@ export function locateFolders(): Folders {
 }
 
 export function makeFolders(folders: Folders): void {
-  for (const folder of [folders.logs, folders.run, folders.data, folders.models, folders.temporary]) {
+  for (const folder of [
+    folders.logs,
+    folders.run,
+    folders.data,
+    folders.models,
+    folders.temporary,
+  ]) {
     mkdirSync(folder, { recursive: true });
   }
   for (const folder of [folders.keys, folders.spool]) {

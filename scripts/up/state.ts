@@ -29,7 +29,9 @@ export function pidFileOf({ data, run }: Folders, name: ProcessName): string {
       return join(data, name, REDIS_PID_FILE);
     case 'nats':
       return join(data, name, NATS_PID_FILE);
-    default:
+    case 'finn':
+    case 'freeside-api':
+    case 'freeside-worker':
       return join(run, `${name}.pid`);
   }
 }

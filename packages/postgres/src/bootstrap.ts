@@ -47,6 +47,7 @@ function urlOf(url: string, database: string): string {
 
 async function withClient(url: string, fn: (client: pg.Client) => Promise<void>): Promise<void> {
   const client = new pg.Client({ connectionString: url, application_name: 'bootstrap' });
+  client.on('error', () => undefined);
   await client.connect();
   try {
     await fn(client);

@@ -1,6 +1,7 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runner } from 'node-pg-migrate';
+import pg from 'pg';
 
 export interface MigrateOptions {
   /** Of the role that owns the schema; a direct connection, since the lock belongs to the session. */
@@ -39,6 +40,8 @@ const STARTED = /^### MIGRATION (\S+) \((?:UP|DOWN)\) ###$/;
  * @throws MigrationError
  */
 export async function migrate(options: MigrateOptions): Promise<string[]> {
+  // The runner takes back everything when asked to take back none.
+  if (options.count === 0) return [];
   await checkFiles(options.migrationsDir);
   let current: string | undefined;
   const report = (line: string): void => {
@@ -47,9 +50,13 @@ export async function migrate(options: MigrateOptions): Promise<string[]> {
     current = name;
     options.log?.(`${options.direction} ${name}`);
   };
+  const client = new pg.Client({ connectionString: options.url, application_name: 'migrate' });
+  // A broken connection also fails the statement under way; unheard, it would end the process.
+  client.on('error', () => undefined);
   try {
+    await client.connect();
     const ran = await runner({
-      databaseUrl: { connectionString: options.url, application_name: 'migrate' },
+      dbClient: client,
       dir: options.migrationsDir,
       direction: options.direction,
       ...(options.count === undefined ? {} : { count: options.count }),
@@ -65,6 +72,8 @@ export async function migrate(options: MigrateOptions): Promise<string[]> {
   } catch (error) {
     const where = current === undefined ? 'could not run' : `${current} failed`;
     throw new MigrationError(`migrations: ${where}: ${messageOf(error)}`, { cause: error });
+  } finally {
+    await client.end().catch(() => undefined);
   }
 }
 

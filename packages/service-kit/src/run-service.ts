@@ -27,6 +27,8 @@ export interface RunServiceOptions {
 const DEFAULT_CLOSE_DEADLINE_MS = 10_000;
 /** After an uncaught error the process's state is unknown: what drains quickly may. */
 const DRAIN_AFTER_ERROR_MS = 5_000;
+/** For a start that is still under way when the end comes; it sees its signal aborted. */
+const START_GRACE_MS = 5_000;
 
 type ShutdownCause = 'signal' | 'error' | 'start failed' | 'idle';
 
@@ -37,7 +39,8 @@ type ShutdownCause = 'signal' | 'error' | 'start failed' | 'idle';
 export function runService(options: RunServiceOptions): void {
   const lifecycle = options.lifecycle ?? createLifecycle();
   const closeDeadlineMs = options.closeDeadlineMs ?? DEFAULT_CLOSE_DEADLINE_MS;
-  const starting = options.start(lifecycle.signal);
+  // The start begins when the handlers are in place: a signal meanwhile must not end the process.
+  const starting = Promise.withResolvers<RunningService>();
   let startFailed = false;
 
   const grace = closeWithGrace(
@@ -54,17 +57,18 @@ export function runService(options: RunServiceOptions): void {
       const cause = causeOf(err, manual === true && startFailed, signal);
       if (err !== undefined) options.logger.fatal({ err }, 'uncaught error');
       options.logger.info({ cause, signal }, 'shutting down');
-      await shutDown(options, lifecycle, starting, cause);
+      await shutDown(options, lifecycle, starting.promise, cause);
       options.logger.info('shut down');
       if (cause === 'start failed') throw new Error(cause);
     },
   );
 
-  starting.catch((error: unknown) => {
+  starting.promise.catch((error: unknown) => {
     startFailed = true;
     options.logger.fatal({ err: error }, 'start failed');
-    grace.close();
+    if (!lifecycle.isDraining()) grace.close();
   });
+  starting.resolve(options.start(lifecycle.signal));
 }
 
 function causeOf(err: unknown, startFailed: boolean, signal: string | undefined): ShutdownCause {
@@ -80,7 +84,7 @@ async function shutDown(
   cause: ShutdownCause,
 ): Promise<void> {
   lifecycle.beginDraining();
-  const service = await starting.catch(() => undefined);
+  const service = await Promise.race([starting.catch(() => undefined), pause(START_GRACE_MS)]);
   if (service === undefined) return;
   if (cause === 'signal') await pause(options.announceMs ?? 0);
   const deadlineMs =
@@ -107,6 +111,6 @@ async function drain(service: RunningService, deadlineMs: number, logger: Logger
   }
 }
 
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+function pause(ms: number): Promise<undefined> {
+  return new Promise((resolve) => setTimeout(() => resolve(undefined), ms));
 }

@@ -35,3 +35,31 @@ export { locatePostgres } from './binaries/locate-postgres.ts';
 export { locateRedis } from './binaries/locate-redis.ts';
 export { MissingToolError } from './binaries/missing-tool-error.ts';
 export type { Progress } from './binaries/progress.ts';
+export { providedBackends, type TestBackends } from './databases/test-backends.ts';
+export { createTestDatabase, type TestDatabase } from './databases/test-database.ts';
+export { createTestNats, type TestNats } from './databases/test-nats.ts';
+export { createTestRedis, type TestRedis } from './databases/test-redis.ts';
+export {
+  startFakeAnthropic,
+  type FakeAnthropic,
+  type FakeAnthropicOptions,
+} from './fakes/fake-anthropic.ts';
+export { startFakeOpenAI, type FakeOpenAI, type FakeOpenAIOptions } from './fakes/fake-openai.ts';
+export type { RecordedRequest, RequestOutcome, Scenario, Step } from './fakes/scenario.ts';
+export { collectSse, readSse, SseFormatError, type SseEvent } from './processes/read-sse.ts';
+export {
+  generateSigningKey,
+  serviceClaims,
+  signServiceToken,
+  type SigningKey,
+  type TestTokenOptions,
+} from './processes/signing-key.ts';
+export {
+  ServiceStartError,
+  spawnService,
+  type ServiceExit,
+  type SpawnedService,
+  type SpawnServiceOptions,
+} from './processes/spawn-service.ts';
+export { startTcpRelay, type TcpRelay, type TcpRelayOptions } from './processes/tcp-relay.ts';
+export { waitFor, type WaitOptions } from './processes/wait-for.ts';

@@ -5,7 +5,15 @@ import { formatBytes } from '../../lib/files.ts';
 import { PlainError } from '../../lib/plain-error.ts';
 import { listenerOf } from '../../lib/processes.ts';
 import type { Done } from '../report.ts';
-import { HOST, PORT_NAMES, PORT_VARIABLES, type PortName, type Ports, type ProcessName, type Stack } from '../stack.ts';
+import {
+  HOST,
+  PORT_NAMES,
+  PORT_VARIABLES,
+  type PortName,
+  type Ports,
+  type ProcessName,
+  type Stack,
+} from '../stack.ts';
 import { readPorts, runningProcess } from '../state.ts';
 
 /** What a start needs on disk: databases and logs, and once the model with its archive. */

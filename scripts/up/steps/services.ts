@@ -35,14 +35,20 @@ export async function ensureServices(
   const tell = (): void => {
     progress(`waiting for ${[...waiting].map(({ name }) => name).join(', ')}`);
   };
-  await Promise.all(
-    [...starting].map(async ([spec, child]) => {
-      tell();
-      await waitUntilReady(folders, spec, child);
-      waiting.delete(spec);
-      if (waiting.size > 0) tell();
-    }),
-  );
+  if (waiting.size > 0) tell();
+  const giveUp = new AbortController();
+  try {
+    await Promise.all(
+      [...starting].map(async ([spec, child]) => {
+        await waitUntilReady(folders, spec, child, giveUp.signal);
+        waiting.delete(spec);
+        if (waiting.size > 0) tell();
+      }),
+    );
+  } finally {
+    // One that failed ends the wait for the others.
+    giveUp.abort();
+  }
   return { did: summary(starting.size, specs.length), value: { started: starting.size } };
 }
 
@@ -62,7 +68,9 @@ async function isCurrent(
   if (running === undefined) return false;
   const changed = readIfExists(fingerprintFile(folders, spec)) !== fingerprintOf(folders, spec);
   if (!changed && (await isReady(spec, 5_000))) return true;
-  progress(`stopping ${spec.name}: ${changed ? 'its code or settings changed' : 'it is not ready'}`);
+  progress(
+    `stopping ${spec.name}: ${changed ? 'its code or settings changed' : 'it is not ready'}`,
+  );
   await stop(running);
   return false;
 }
@@ -89,14 +97,19 @@ function fingerprintFile(folders: Folders, spec: ServiceSpec): string {
   return join(folders.run, `${spec.name}.fingerprint`);
 }
 
-async function waitUntilReady(folders: Folders, spec: ServiceSpec, child: Detached): Promise<void> {
+async function waitUntilReady(
+  folders: Folders,
+  spec: ServiceSpec,
+  child: Detached,
+  giveUp: AbortSignal,
+): Promise<void> {
   const pidFile = pidFileOf(folders, spec.name);
   const isAlive = async (): Promise<boolean> => (await livingProcess(pidFile))?.pid === child.pid;
   const settled = await waitFor(
-    async () => !(await isAlive()) || (await isReady(spec, 2_000)),
+    async () => giveUp.aborted || !(await isAlive()) || (await isReady(spec, 2_000)),
     READY_TIMEOUT_MS,
   );
-  if (settled && (await isAlive())) return;
+  if (giveUp.aborted || (settled && (await isAlive()))) return;
   const what = settled
     ? `${spec.name} ended right after its start (${child.ended() ?? 'no exit code seen'}).`
     : `${spec.name} runs, but was not ready after ${String(READY_TIMEOUT_MS / 1000)} s${await reason(spec)}.`;

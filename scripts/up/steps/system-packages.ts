@@ -24,7 +24,11 @@ export async function installPackage(wanted: SystemPackage, progress: Progress):
   if (apt && process.getuid?.() === 0) {
     progress(`installing ${wanted.apt.join(' ')} (apt)`);
     await install('apt-get', ['update', '-qq'], env);
-    await install('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...wanted.apt], env);
+    await install(
+      'apt-get',
+      ['install', '-y', '-qq', '--no-install-recommends', ...wanted.apt],
+      env,
+    );
     return;
   }
   if (await hasCommand('brew', env)) {

@@ -16,7 +16,7 @@ interface Running {
   readonly port: number;
   readonly lines: Line[];
   /** Resolves with the first line that fits, now or later. */
-  line(fits: (line: Line) => boolean): Promise<Line>;
+  readonly line: (fits: (line: Line) => boolean) => Promise<Line>;
 }
 
 const running: FastifyInstance[] = [];
@@ -126,7 +126,7 @@ describe('an HTTP app on a real socket', () => {
   it('answers bytes that are no HTTP with a 400 problem, logs them and goes on', async () => {
     const { port, line } = await listen();
     expectProblem(await exchange(port, 'NOT HTTP AT ALL\r\n\r\n'), 400, 'invalid_request');
-    expect(await line((entry) => entry['route'] === 'unparsed')).toMatchObject({ status: 400 });
+    expect(await line((entry) => entry.route === 'unparsed')).toMatchObject({ status: 400 });
     expect((await exchange(port, request(['GET /things/1 HTTP/1.1']))).status).toBe(200);
   });
 
@@ -149,26 +149,23 @@ describe('an HTTP app on a real socket', () => {
       'POST /echo HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"a"',
     );
     expectProblem(response, 408, 'request_timeout');
-    const logged = await line((entry) => entry['route'] === '/echo');
+    const logged = await line((entry) => entry.route === '/echo');
     expect(logged).toMatchObject({ status: 408, requestId: response.headers['x-request-id'] });
   });
 
   it('never writes a second head into an answer that has begun', async () => {
-    const { port } = await listen(
-      { requestTimeoutMs: 100, timeoutCheckIntervalMs: 20 },
-      (app) => {
-        app.addHook('onRequest', (incoming, reply, done) => {
-          if (incoming.url !== '/early') {
-            done();
-            return;
-          }
-          reply.hijack();
-          reply.raw.writeHead(200, { 'content-type': 'text/plain' });
-          reply.raw.write('begun');
-        });
-        app.post('/early', () => 'never');
-      },
-    );
+    const { port } = await listen({ requestTimeoutMs: 100, timeoutCheckIntervalMs: 20 }, (app) => {
+      app.addHook('onRequest', (incoming, reply, done) => {
+        if (incoming.url !== '/early') {
+          done();
+          return;
+        }
+        reply.hijack();
+        reply.raw.writeHead(200, { 'content-type': 'text/plain' });
+        reply.raw.write('begun');
+      });
+      app.post('/early', () => 'never');
+    });
     const response = await exchange(
       port,
       'POST /early HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{',
@@ -188,16 +185,16 @@ describe('an HTTP app on a real socket', () => {
     // A second request tells that the server has seen the first one's head.
     await exchange(port, request(['GET /things/1 HTTP/1.1']));
     socket.resetAndDestroy();
-    const logged = await line((entry) => entry['route'] === '/echo');
+    const logged = await line((entry) => entry.route === '/echo');
     expect(logged).toMatchObject({ level: 'info', status: 499, aborted: true });
-    expect(logged['err']).toBeUndefined();
+    expect(logged.err).toBeUndefined();
     expect((await exchange(port, request(['GET /things/1 HTTP/1.1']))).status).toBe(200);
   });
 
   it('logs a client that leaves a hijacked stream', async () => {
     const { port, line } = await listen({}, (app) => {
       app.get('/stream', (incoming, reply) => {
-        incoming.wide['communityId'] = 'c1';
+        incoming.wide.communityId = 'c1';
         reply.hijack();
         reply.raw.writeHead(200, { 'content-type': 'text/event-stream' });
         reply.raw.write('data: 1\n\n');
@@ -207,9 +204,9 @@ describe('an HTTP app on a real socket', () => {
     socket.write(request(['GET /stream HTTP/1.1']));
     await once(socket, 'data');
     socket.destroy();
-    const logged = await line((entry) => entry['route'] === '/stream');
+    const logged = await line((entry) => entry.route === '/stream');
     expect(logged).toMatchObject({ status: 200, aborted: true, communityId: 'c1' });
-    expect(logged['bytes']).toBeGreaterThan(20);
+    expect(logged.bytes).toBeGreaterThan(20);
   });
 
   it.each([
@@ -272,8 +269,16 @@ describe('an HTTP app on a real socket', () => {
 
   it('refuses a body that is no UTF-8', async () => {
     const { port } = await listen();
-    const body = Buffer.concat([Buffer.from('{"a":"'), Buffer.from([0xc3, 0x28]), Buffer.from('"}')]);
-    const head = request(['POST /echo HTTP/1.1', 'Content-Type: application/json', `Content-Length: ${body.length}`]);
+    const body = Buffer.concat([
+      Buffer.from('{"a":"'),
+      Buffer.from([0xc3, 0x28]),
+      Buffer.from('"}'),
+    ]);
+    const head = request([
+      'POST /echo HTTP/1.1',
+      'Content-Type: application/json',
+      `Content-Length: ${body.length}`,
+    ]);
     expectProblem(await exchange(port, Buffer.concat([head, body])), 400, 'invalid_encoding');
   });
 
@@ -283,7 +288,11 @@ describe('an HTTP app on a real socket', () => {
     const declared = request(['POST /echo HTTP/1.1', 'Content-Type: application/json'], large);
     expectProblem(await exchange(port, declared), 413, 'body_too_large');
     const chunked = Buffer.concat([
-      request(['POST /echo HTTP/1.1', 'Content-Type: application/json', 'Transfer-Encoding: chunked']),
+      request([
+        'POST /echo HTTP/1.1',
+        'Content-Type: application/json',
+        'Transfer-Encoding: chunked',
+      ]),
       Buffer.from(`${large.length.toString(16)}\r\n${large}\r\n0\r\n\r\n`),
     ]);
     expectProblem(await exchange(port, chunked), 413, 'body_too_large');
@@ -298,10 +307,14 @@ describe('an HTTP app on a real socket', () => {
 
   it('refuses a path that is no URL and a parameter that is too long', async () => {
     const { port, line } = await listen();
-    expectProblem(await exchange(port, request(['GET /things/%zz HTTP/1.1'])), 400, 'invalid_request');
+    expectProblem(
+      await exchange(port, request(['GET /things/%zz HTTP/1.1'])),
+      400,
+      'invalid_request',
+    );
     const long = request([`GET /things/${'x'.repeat(300)} HTTP/1.1`]);
     expectProblem(await exchange(port, long), 414, 'uri_too_long');
-    expect(await line((entry) => entry['status'] === 414)).toMatchObject({ route: 'unmatched' });
+    expect(await line((entry) => entry.status === 414)).toMatchObject({ route: 'unmatched' });
   });
 
   it('finishes what is under way when it closes, and takes nothing new', async () => {

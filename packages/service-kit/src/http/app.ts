@@ -7,6 +7,7 @@ import { ProblemError } from '../problem-error.ts';
 import { headersOf, toProblem } from '../to-problem.ts';
 import { uuidv7 } from '../uuidv7.ts';
 import { answerClientError } from './client-error.ts';
+import { drainBeforeClose } from './drain.ts';
 import { findHeadFault } from './guard.ts';
 import { acceptOnlyJson } from './json-body.ts';
 import { createHttpMetrics, followRequest, UNPARSED } from './observe.ts';
@@ -88,9 +89,14 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
     // On the raw response, so that a hijacked reply carries it too.
     reply.raw.setHeader('x-request-id', request.id);
     if (options.isDraining?.() === true) reply.raw.setHeader('connection', 'close');
-    followRequest(request, reply, observe);
+    inFlight.begin();
+    followRequest(request, reply, (observation) => {
+      inFlight.end();
+      observe?.(observation);
+    });
   };
 
+  const inFlight = drainBeforeClose(app);
   const methodsOf = trackMethods(app);
   acceptOnlyJson(app, { maxDepth: settings.maxJsonDepth, maxValues: settings.maxJsonValues });
   app.decorateRequest('wide');
@@ -158,8 +164,9 @@ function createFailureHandler(envelope: (url: string) => Envelope): FailureHandl
       envelope(request.url),
       headersOf(error),
     );
-    // Headers meant for the answer that failed: one of them may be why it did.
+    // A buffer, because Fastify would add a charset to a text's content type, and problem+json has
+    // none. Headers meant for the answer that failed: one of them may be why it did.
     for (const name of Object.keys(reply.getHeaders())) reply.removeHeader(name);
-    void reply.code(rendered.status).headers(rendered.headers).send(rendered.body);
+    void reply.code(rendered.status).headers(rendered.headers).send(Buffer.from(rendered.body));
   };
 }

@@ -30,7 +30,7 @@ export function answerClientError(
   report: (answer: RawAnswer) => void,
 ): void {
   const response = (socket as ServingSocket)._httpMessage ?? undefined;
-  const code = CODES[error.code ?? ''] ?? 'invalid_request';
+  const code = problemOf(error);
   if (response !== undefined && code === 'request_timeout') markTimedOut(response);
   if (error.code === 'ECONNRESET' || !socket.writable || response?.headersSent === true) {
     socket.destroy();
@@ -42,6 +42,10 @@ export function answerClientError(
   socket.destroySoon();
   // A request that had begun reports itself when its response closes.
   if (response === undefined) report(answer);
+}
+
+function problemOf(error: ClientError): ProblemCode {
+  return CODES[error.code ?? ''] ?? 'invalid_request';
 }
 
 export interface RawAnswer {

@@ -55,11 +55,7 @@ export function createHttpMetrics(registry: Registry): Observe {
  * Follows one request to its end, however it ends: the response's `close` comes after a finished
  * answer, a hijacked one and a lost connection alike.
  */
-export function followRequest(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  observe: Observe | undefined,
-): void {
+export function followRequest(request: FastifyRequest, reply: FastifyReply, onEnd: Observe): void {
   const startedAt = performance.now();
   const { socket } = request.raw;
   const bytesBefore = bytesWritten(socket);
@@ -73,7 +69,7 @@ export function followRequest(
       status,
       durationMs: performance.now() - startedAt,
     };
-    observe?.(observation);
+    onEnd(observation);
     writeLine(request, observation, finished, bytesWritten(socket) - bytesBefore);
   });
 }

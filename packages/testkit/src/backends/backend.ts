@@ -53,6 +53,8 @@ const STOP_SIGNAL = 'SIGINT';
 const PROBE_PAUSE_MS = 20;
 /** How long a running instance may take to answer before it counts as half-finished. */
 const ADOPT_TIMEOUT_MS = 5_000;
+/** One that doesn't answer will hardly end in good order either. */
+const UNHEALTHY_GRACE_MS = 2_000;
 const PORT_ATTEMPTS = 5;
 
 /**
@@ -81,13 +83,14 @@ async function adopt(spec: BackendSpec): Promise<BackendProcess | undefined> {
     record.ports.length === spec.ports.length &&
     spec.ports.every(({ port }, index) => port === undefined || port === record.ports[index]);
   if (samePorts && (await answers(spec, record))) return handle(record, spec.pidFile, true);
-  await terminate(record, STOP_SIGNAL);
+  await terminate(record, STOP_SIGNAL, samePorts ? UNHEALTHY_GRACE_MS : undefined);
   await removePidFile(spec.pidFile);
   return undefined;
 }
 
 async function answers(spec: BackendSpec, record: PidRecord): Promise<boolean> {
-  const failure = await awaitReady({ ...spec, readyTimeoutMs: ADOPT_TIMEOUT_MS }, record);
+  const readyTimeoutMs = Math.min(ADOPT_TIMEOUT_MS, spec.readyTimeoutMs);
+  const failure = await awaitReady({ ...spec, readyTimeoutMs }, record);
   return failure === undefined;
 }
 

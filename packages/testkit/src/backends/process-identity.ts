@@ -20,8 +20,11 @@ async function startTimeFromProc(pid: number): Promise<string | undefined> {
     // The second field is the program's name and may hold blanks and parentheses.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     const [state] = fields;
+    const threads = Number(fields[17]);
     const startTicks = fields[19];
-    if (state === 'Z' || state === 'X' || startTicks === undefined) return undefined;
+    // A killed server's first thread is a zombie while others still hold its sockets and files.
+    const dead = state === 'X' || (state === 'Z' && threads <= 1);
+    if (dead || startTicks === undefined) return undefined;
     return `${bootId.trim()}/${startTicks}`;
   } catch {
     return undefined;

@@ -34,6 +34,8 @@ export async function startTcpRelay(options: TcpRelayOptions): Promise<TcpRelay>
   return relay;
 }
 
+const MAX_QUEUED_BYTES = 1024 * 1024;
+
 class Wire implements TcpRelay {
   readonly host = '127.0.0.1';
   readonly port: number;
@@ -122,22 +124,32 @@ class Wire implements TcpRelay {
         // A reset is passed on as one; an orderly end has been passed on by the pump.
         if (!from.readableEnded) to.resetAndDestroy();
       });
-      void this.#pump(from, to);
+      this.#pump(from, to);
     }
   }
 
-  async #pump(from: Socket, to: Socket): Promise<void> {
-    try {
-      for await (const data of from as AsyncIterable<Buffer>) {
-        if (this.#delayMs > 0) await pause(this.#delayMs);
-        await this.#open;
-        if (!to.write(data)) await drained(to);
-      }
+  /** Hands on what arrives, in order, each piece as much later as the delay was on its arrival. */
+  #pump(from: Socket, to: Socket): void {
+    let queuedBytes = 0;
+    let queue = Promise.resolve();
+    const deliver = async (data: Buffer, due: number): Promise<void> => {
+      const early = due - performance.now();
+      if (early > 0) await pause(early);
       await this.#open;
-      to.end();
-    } catch {
-      // The 'error' and 'close' listeners deal with it.
-    }
+      if (!to.destroyed && !to.write(data)) await drained(to);
+      queuedBytes -= data.length;
+      if (queuedBytes <= MAX_QUEUED_BYTES) from.resume();
+    };
+    from.on('data', (data: Buffer) => {
+      const due = performance.now() + this.#delayMs;
+      queuedBytes += data.length;
+      // As a real wire: a sender whose data goes nowhere is stopped after a while.
+      if (queuedBytes > MAX_QUEUED_BYTES) from.pause();
+      queue = queue.then(() => deliver(data, due));
+    });
+    from.on('end', () => {
+      queue = queue.then(() => this.#open).then(() => void to.end());
+    });
   }
 }
 

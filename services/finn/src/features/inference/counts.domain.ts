@@ -10,7 +10,7 @@ export type CountText = (text: string) => number;
 
 /** Tokens of the whole prompt, by our own count. */
 export function countPrompt(messages: readonly ChatMessage[], count: CountText): number {
-  return messages.reduce(
+  return messages.reduce<number>(
     (sum, { content }) => sum + count(content) + TEMPLATE_TOKENS.perMessage,
     TEMPLATE_TOKENS.perRequest,
   );
@@ -18,7 +18,8 @@ export function countPrompt(messages: readonly ChatMessage[], count: CountText):
 
 export interface CompletedAnswer {
   /** As the provider reported it. */
-  readonly reported: { readonly promptTokens: number; readonly completionTokens: number } | undefined;
+  readonly reported:
+    { readonly promptTokens: number; readonly completionTokens: number } | undefined;
   readonly countedPromptTokens: number;
   readonly text: string;
   readonly maxTokens: number;
@@ -63,7 +64,7 @@ function wholeNumber(value: number): number {
  */
 export function beginningWithin(text: string, room: number, count: CountText): string {
   if (room <= 0) return '';
-  const characters = [...text];
+  const characters = Array.from(text);
   let fits = 0;
   let tooLong = characters.length + 1;
   while (tooLong - fits > 1) {

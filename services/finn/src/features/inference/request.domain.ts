@@ -13,24 +13,31 @@ export interface RequestFault {
 
 const VISIBLE = /\S/u;
 
-/** The rules that the schema cannot say: one of two forms, no blank text, bytes rather than characters. */
+/** The rules that the schema can't say: one of two forms, no blank text, bytes, not characters. */
 export function findRequestFault(request: InferenceRequest): RequestFault | undefined {
   const { prompt, messages } = request;
   if (prompt !== undefined && messages !== undefined) {
     return invalid('/messages', 'must not be given beside prompt');
   }
-  if (prompt === undefined && messages === undefined) {
-    return invalid('/prompt', 'is required, or messages');
+  if (prompt !== undefined) {
+    return findTextFault([prompt], '/prompt', () => '/prompt');
   }
-  const texts = prompt === undefined ? (messages ?? []).map(({ content }) => content) : [prompt];
+  if (messages !== undefined) {
+    const texts = messages.map(({ content }) => content);
+    return findTextFault(texts, '/messages', (index) => `/messages/${index}/content`);
+  }
+  return invalid('/prompt', 'is required, or messages');
+}
+
+function findTextFault(
+  texts: readonly string[],
+  field: string,
+  fieldOf: (index: number) => string,
+): RequestFault | undefined {
   const blank = texts.findIndex((text) => !VISIBLE.test(text));
-  if (blank !== -1) {
-    const field = prompt === undefined ? `/messages/${blank}/content` : '/prompt';
-    return invalid(field, 'must hold more than white space');
-  }
+  if (blank !== -1) return invalid(fieldOf(blank), 'must hold more than white space');
   const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
   if (bytes <= LIMITS.promptBytes) return undefined;
-  const field = prompt === undefined ? '/messages' : '/prompt';
   const reason = `must not exceed ${LIMITS.promptBytes} bytes of UTF-8`;
   return { code: 'body_too_large', errors: [{ field, reason }] };
 }

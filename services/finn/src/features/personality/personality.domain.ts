@@ -25,10 +25,8 @@ export function sourceOf(
   fallbackName: string,
 ): PersonalitySource {
   const document = isRecord(metadata) ? metadata : {};
-  const name = document['name'];
-  const attributes = Array.isArray(document['attributes'])
-    ? (document['attributes'] as unknown[])
-    : [];
+  const name = document.name;
+  const attributes = Array.isArray(document.attributes) ? (document.attributes as unknown[]) : [];
   return {
     name: typeof name === 'string' && quoted(name, NAME_CHARS) !== undefined ? name : fallbackName,
     traits: attributes.slice(0, MAX_TRAITS).flatMap(traitOf),
@@ -84,9 +82,7 @@ function withList(prompt: string, label: string, entries: readonly string[]): st
   let extended = prompt;
   for (const [index, entry] of entries.entries()) {
     const candidate =
-      index === 0
-        ? `${prompt}\n${label}${entry}.`
-        : `${extended.slice(0, -1)}; ${entry}.`;
+      index === 0 ? `${prompt}\n${label}${entry}.` : `${extended.slice(0, -1)}; ${entry}.`;
     if (Buffer.byteLength(candidate) > PROMPT_OVERHEAD.personalityBytes) break;
     extended = candidate;
   }

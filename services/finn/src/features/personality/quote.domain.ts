@@ -19,5 +19,5 @@ export function quoted(text: string, maxChars: number): string | undefined {
     .replace(SPACES, ' ')
     .trim();
   if (!VISIBLE.test(plain)) return undefined;
-  return `"${[...plain].slice(0, maxChars).join('').trim()}"`;
+  return `"${Array.from(plain).slice(0, maxChars).join('').trim()}"`;
 }

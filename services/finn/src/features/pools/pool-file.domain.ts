@@ -13,6 +13,7 @@ const TargetEntry = Type.Object(
     baseUrl: Type.Optional(Type.String({ pattern: '^https?://[^\\s?#]+$' })),
     apiKey: Type.Optional(Type.String({ pattern: '^(?:env:[A-Z][A-Z0-9_]*|file:/.+)$' })),
     tokenizer: Type.Optional(Type.Enum(['o200k_base', 'cl100k_base'])),
+    maxTokensField: Type.Optional(Type.Enum(['max_tokens', 'max_completion_tokens'])),
     maxConcurrency: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
     contextTokens: Type.Optional(Type.Integer({ minimum: 256, maximum: 10_000_000 })),
   },
@@ -68,31 +69,36 @@ export function parsePoolFile(document: unknown): PoolFile {
   return document;
 }
 
-function entriesOf(file: PoolFile): { readonly pointer: string; readonly entry: TargetEntry }[] {
+export interface PlacedTarget {
+  readonly pool: Pool;
+  /** JSON pointer into the file. */
+  readonly pointer: string;
+  readonly entry: TargetEntry;
+}
+
+/** Every target of the file, with its place. */
+export function targetsOf(file: PoolFile): readonly PlacedTarget[] {
   return POOLS.flatMap((pool) =>
     file.pools[pool].targets.map((entry, index) => ({
+      pool,
       pointer: `/pools/${pool}/targets/${index}`,
       entry,
     })),
   );
 }
 
+/** Without a base URL the vendor's own is meant, and that wants a key. */
 function incompleteTargets(file: PoolFile): string[] {
-  return entriesOf(file).flatMap(({ pointer, entry }) => {
-    if (entry.provider === 'openai-compatible' && entry.baseUrl === undefined) {
-      return [`${pointer}/baseUrl: is required for an openai-compatible target`];
-    }
-    if (entry.provider === 'anthropic' && entry.apiKey === undefined) {
-      return [`${pointer}/apiKey: is required for an anthropic target`];
-    }
-    return [];
-  });
+  return targetsOf(file)
+    .filter(({ entry }) => entry.provider === 'openai-compatible' || entry.provider === 'anthropic')
+    .filter(({ entry }) => entry.baseUrl === undefined && entry.apiKey === undefined)
+    .map(({ pointer }) => `${pointer}/apiKey: is required for the vendor's own endpoint`);
 }
 
 /** A target that serves several pools has one breaker, so one name must always mean one target. */
 function ambiguousNames(file: PoolFile): string[] {
   const first = new Map<string, { pointer: string; text: string }>();
-  return entriesOf(file).flatMap(({ pointer, entry }) => {
+  return targetsOf(file).flatMap(({ pointer, entry }) => {
     const text = JSON.stringify(entry, Object.keys(entry).sort());
     const known = first.get(entry.name);
     if (known === undefined) first.set(entry.name, { pointer, text });

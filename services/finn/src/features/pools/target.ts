@@ -1,5 +1,13 @@
 import type { Provider } from '../providers/provider.ts';
-import { abandoned, admits, admitted, CLOSED, failed, succeeded, type Breaker } from './breaker.domain.ts';
+import {
+  abandoned,
+  admits,
+  admitted,
+  CLOSED,
+  failed,
+  succeeded,
+  type Breaker,
+} from './breaker.domain.ts';
 import { isAvailable, type TargetView } from './pool.domain.ts';
 
 export interface TargetOptions {

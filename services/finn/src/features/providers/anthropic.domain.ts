@@ -69,41 +69,46 @@ export function readEvent(data: string): MessageEvent {
   if (event === undefined) {
     throw new ProviderError('protocol_error', 'the provider sent an event that is no JSON object');
   }
-  switch (event['type']) {
+  switch (event.type) {
     case 'message_start':
-      return messageStart(asObject(asObject(event['message'])?.['usage']));
+      return messageStart(asObject(asObject(event.message)?.usage));
     case 'content_block_delta':
-      return { ...NOTHING, text: asString(asObject(event['delta'])?.['text']) ?? '' };
+      return contentDelta(event);
     case 'message_delta':
       return messageDelta(event);
     case 'message_stop':
       return { ...NOTHING, stop: true };
     case 'error':
-      throw errorOf(asString(asObject(event['error'])?.['type']));
+      throw streamError(event);
     default:
       // `ping`, block starts and stops, and event types to come.
       return NOTHING;
   }
 }
 
+/** Thinking has no `text`: only what is meant for the reader is handed on. */
+function contentDelta(event: Json): MessageEvent {
+  return { ...NOTHING, text: asString(asObject(event.delta)?.text) ?? '' };
+}
+
 /** Cached prompt tokens are counted beside `input_tokens`; the whole prompt is their sum. */
 function messageStart(usage: Json | undefined): MessageEvent {
-  const input = asCount(usage?.['input_tokens']);
+  const input = asCount(usage?.input_tokens);
   if (input === undefined) return NOTHING;
-  const created = asCount(usage?.['cache_creation_input_tokens']) ?? 0;
-  const read = asCount(usage?.['cache_read_input_tokens']) ?? 0;
+  const created = asCount(usage?.cache_creation_input_tokens) ?? 0;
+  const read = asCount(usage?.cache_read_input_tokens) ?? 0;
   return {
     ...NOTHING,
     promptTokens: input + created + read,
-    completionTokens: asCount(usage?.['output_tokens']),
+    completionTokens: asCount(usage?.output_tokens),
   };
 }
 
 function messageDelta(event: Json): MessageEvent {
-  const reason = asString(asObject(event['delta'])?.['stop_reason']);
+  const reason = asString(asObject(event.delta)?.stop_reason);
   return {
     ...NOTHING,
-    completionTokens: asCount(asObject(event['usage'])?.['output_tokens']),
+    completionTokens: asCount(asObject(event.usage)?.output_tokens),
     finishReason: reason === undefined ? undefined : finishReasonOf(reason),
   };
 }
@@ -123,7 +128,8 @@ const ERROR_CODES: Readonly<Record<string, ProviderErrorCode>> = {
 };
 
 /** `api_error`, `overloaded_error` and unknown ones are the vendor's fault. */
-function errorOf(type: string | undefined): ProviderError {
-  const code = Object.hasOwn(ERROR_CODES, type ?? '') ? ERROR_CODES[type ?? ''] : undefined;
+function streamError(event: Json): ProviderError {
+  const type = asString(asObject(event.error)?.type) ?? '';
+  const code = Object.hasOwn(ERROR_CODES, type) ? ERROR_CODES[type] : undefined;
   return new ProviderError(code ?? 'server_error', 'the provider sent an error in the stream');
 }

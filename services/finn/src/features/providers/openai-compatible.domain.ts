@@ -38,31 +38,31 @@ export function readEvent(data: string): Delta {
   if (event === undefined) {
     throw new ProviderError('protocol_error', 'the provider sent an event that is no JSON object');
   }
-  if (event['error'] !== undefined && event['error'] !== null) throw streamError(event['error']);
+  if (event.error !== undefined && event.error !== null) throw streamError(event.error);
   const choice = firstChoice(event);
-  const finish = asString(choice?.['finish_reason']);
-  if (finish === 'error') throw new ProviderError('server_error', 'the provider failed mid-stream');
   return {
-    text: asString(asObject(choice?.['delta'])?.['content']) ?? '',
-    finishReason: finish === undefined ? undefined : finishReasonOf(finish),
-    usage: usageOf(asObject(event['usage'])),
+    text: asString(asObject(choice?.delta)?.content) ?? '',
+    finishReason: finishReasonOf(asString(choice?.finish_reason)),
+    usage: usageOf(asObject(event.usage)),
     done: false,
   };
 }
 
 function firstChoice(event: Json): Json | undefined {
-  const choices: unknown = event['choices'];
+  const choices: unknown = event.choices;
   return Array.isArray(choices) ? asObject(choices[0]) : undefined;
 }
 
 /** `stop`, `content_filter`, `tool_calls` and whatever a vendor invents: the model ended by itself. */
-function finishReasonOf(reason: string): FinishReason {
+function finishReasonOf(reason: string | undefined): FinishReason | undefined {
+  if (reason === undefined) return undefined;
+  if (reason === 'error') throw new ProviderError('server_error', 'the provider failed mid-stream');
   return reason === 'length' ? 'length' : 'stop';
 }
 
 function usageOf(usage: Json | undefined): ProviderUsage | undefined {
-  const promptTokens = asCount(usage?.['prompt_tokens']);
-  const completionTokens = asCount(usage?.['completion_tokens']);
+  const promptTokens = asCount(usage?.prompt_tokens);
+  const completionTokens = asCount(usage?.completion_tokens);
   return promptTokens === undefined || completionTokens === undefined
     ? undefined
     : { promptTokens, completionTokens };
@@ -70,7 +70,7 @@ function usageOf(usage: Json | undefined): ProviderUsage | undefined {
 
 /** OpenRouter and vLLM put an HTTP status into `code`; others put a word there, or nothing. */
 function streamError(error: unknown): ProviderError {
-  const code = Number(asObject(error)?.['code']);
+  const code = Number(asObject(error)?.code);
   const isStatus = Number.isInteger(code) && code >= 400 && code <= 599;
   return isStatus
     ? statusError(code)

@@ -185,7 +185,7 @@ class EventStreamReader implements Dispatcher.DispatchHandler {
       this.#fail(asError(error));
       return;
     }
-    if (this.#pauseWanted && !this.#settled) this.#pause(controller);
+    if (this.#pauseWanted) this.#pause(controller);
   }
 
   onResponseEnd(): void {
@@ -209,6 +209,7 @@ class EventStreamReader implements Dispatcher.DispatchHandler {
 
   #pause(controller: Dispatcher.DispatchController): void {
     this.#pauseWanted = false;
+    if (this.#settled) return;
     controller.pause();
     this.#call.onDrain(() => controller.resume());
   }

@@ -22,13 +22,12 @@ export function decorateWithToken(app: FastifyInstance): void {
  */
 export function requireToken(auth: S2SAuthService, events: FinnEvents): onRequestAsyncHookHandler {
   return async (request, reply) => {
-    const verification = hasTwoAuthorizations(request)
-      ? ({ ok: false, code: 'invalid_token', reason: 'malformed' } as const)
-      : await auth.verify(request.headers.authorization);
+    const verification = await auth.verify(request.headers.authorization);
     if (verification.ok) {
       request.s2sToken = verification.token;
       request.id = verification.token.claims.budget_reservation_id;
-      void reply.header('x-request-id', request.id);
+      request.wide.reservationId = request.id;
+      reply.raw.setHeader('x-request-id', request.id);
       return;
     }
     if (verification.code === 'service_unavailable') {
@@ -52,9 +51,4 @@ export function tokenOf(request: FastifyRequest): VerifiedToken {
 /** One answer to every bad token: it tells nothing about what was wrong. */
 export function invalidToken(): ProblemError {
   return new ProblemError({ code: 'invalid_token', headers: CHALLENGE });
-}
-
-/** Node keeps the first of two `Authorization` headers; whoever stands before us may keep the last. */
-function hasTwoAuthorizations(request: FastifyRequest): boolean {
-  return (request.raw.headersDistinct['authorization']?.length ?? 0) > 1;
 }

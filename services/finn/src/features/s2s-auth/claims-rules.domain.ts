@@ -27,7 +27,7 @@ type ShapeRule = (claims: Readonly<Record<string, unknown>>) => RejectionReason 
 
 /** RFC 7519 allows an array; a token meant for several audiences is one that another can replay. */
 const audienceIsOneString: ShapeRule = (claims) =>
-  typeof claims['aud'] === 'string' ? undefined : 'audience';
+  typeof claims.aud === 'string' ? undefined : 'audience';
 
 const claimsMatchContract: ShapeRule = (claims) =>
   acceptedClaims.Check(claims) ? undefined : 'claims';

@@ -17,14 +17,8 @@ export interface CompactToken {
 export function decodeCompactToken(token: string): CompactToken | RejectionReason {
   if (token.length > MAX_TOKEN_LENGTH) return 'malformed';
   const parts = token.split('.');
-  const [encodedHeader, encodedClaims, encodedSignature] = parts;
-  if (parts.length !== 3 || !encodedHeader || !encodedClaims || !encodedSignature) {
-    return 'malformed';
-  }
-
-  const headerBytes = decodeBase64Url(encodedHeader);
-  const claimsBytes = decodeBase64Url(encodedClaims);
-  const signature = decodeBase64Url(encodedSignature);
+  if (parts.length !== 3 || parts.includes('')) return 'malformed';
+  const [headerBytes, claimsBytes, signature] = parts.map(decodeBase64Url);
   if (!headerBytes || !claimsBytes || !signature) return 'loose_encoding';
   if (signature.length !== SIGNATURE_BYTES) return 'signature_length';
 

@@ -10,10 +10,10 @@ type Header = CompactToken['header'];
 type HeaderRule = (header: Header) => RejectionReason | undefined;
 
 const algorithmIsEs256: HeaderRule = (header) =>
-  header['alg'] === S2S_ALGORITHM ? undefined : 'algorithm';
+  header.alg === S2S_ALGORITHM ? undefined : 'algorithm';
 
 const kidIsWellFormed: HeaderRule = (header) =>
-  typeof header['kid'] === 'string' && KID.test(header['kid']) ? undefined : 'kid';
+  typeof header.kid === 'string' && KID.test(header.kid) ? undefined : 'kid';
 
 /** RFC 7515 section 4.1.11: an extension not understood must be refused; we understand none. */
 const nothingIsCritical: HeaderRule = (header) =>
@@ -23,7 +23,7 @@ const bringsNoKey: HeaderRule = (header) =>
   KEY_HEADERS.some((name) => Object.hasOwn(header, name)) ? 'key_in_header' : undefined;
 
 const typeIsJwt: HeaderRule = (header) =>
-  !Object.hasOwn(header, 'typ') || header['typ'] === 'JWT' ? undefined : 'type';
+  !Object.hasOwn(header, 'typ') || header.typ === 'JWT' ? undefined : 'type';
 
 const RULES: readonly HeaderRule[] = [
   algorithmIsEs256,
@@ -35,5 +35,5 @@ const RULES: readonly HeaderRule[] = [
 
 /** The `kid` of an acceptable header, or why it isn't acceptable. */
 export function checkHeader(header: Header): { readonly kid: string } | RejectionReason {
-  return firstRejection(RULES, header) ?? { kid: header['kid'] as string };
+  return firstRejection(RULES, header) ?? { kid: header.kid as string };
 }

@@ -1,4 +1,4 @@
-import { importJWK } from 'jose';
+import { importJWK, type CryptoKey } from 'jose';
 import type { S2SIssuer } from '@arrakis/contracts';
 import { Agent, request, type Dispatcher } from 'undici';
 import { parseKeySet, type PublishedKey } from './jwks.domain.ts';

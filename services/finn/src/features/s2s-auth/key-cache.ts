@@ -1,3 +1,4 @@
+import { JWKS_MAX_AGE_SECONDS } from '@arrakis/contracts';
 import type { VerificationKey } from './jwks.client.ts';
 
 export type KeyFetchOutcome = 'ok' | 'empty' | 'failed';
@@ -13,6 +14,16 @@ export interface KeyCacheOptions {
   /** For how long a kid that a fetch didn't bring causes no other. */
   readonly unknownTtlMs: number;
 }
+
+/**
+ * Keys count as fresh for five minutes (`JWKS_MAX_AGE_SECONDS`); they are fetched a minute before
+ * that, so that even a slow fetch leaves nobody with an older set.
+ */
+export const KEY_CACHE = {
+  refreshAfterMs: (JWKS_MAX_AGE_SECONDS - 60) * 1000,
+  cooldownMs: 10_000,
+  unknownTtlMs: 60_000,
+} as const;
 
 const MAX_UNKNOWN_KIDS = 256;
 const RETRY_MIN_MS = 1_000;
@@ -53,6 +64,11 @@ export class KeyCache {
   /** The first fetch; keeps the set fresh from then on. Resolves also when the fetch failed. */
   async start(): Promise<void> {
     await this.#refresh();
+  }
+
+  /** For readiness. @throws while there are no keys */
+  checkReady(): void {
+    if (this.#keys.size === 0) throw new Error('no verification keys');
   }
 
   stop(): void {

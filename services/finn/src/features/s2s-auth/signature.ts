@@ -1,4 +1,4 @@
-import { compactVerify } from 'jose';
+import { compactVerify, type CryptoKey } from 'jose';
 import { S2S_ALGORITHM } from '@arrakis/contracts';
 import type { CompactToken } from './compact-token.domain.ts';
 

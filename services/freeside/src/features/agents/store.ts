@@ -26,11 +26,7 @@ export async function findAgent(
        LEFT JOIN freeside.nft_metadata m ON m.nft_id = n.id
        LEFT JOIN freeside.personality_configs p ON p.nft_id = n.id
       WHERE n.community_id = $1 AND n.is_active AND (n.slug = $2 OR n.id = $3)`,
-    [
-      communityId,
-      ref.kind === 'slug' ? ref.slug : null,
-      ref.kind === 'nft' ? ref.nftId : null,
-    ],
+    [communityId, ref.kind === 'slug' ? ref.slug : null, ref.kind === 'nft' ? ref.nftId : null],
   );
   const row = rows[0];
   return row === undefined ? undefined : toAgent(row);

@@ -75,7 +75,8 @@ function uniformText(
   let text = '';
   while (text.length < length) {
     for (const byte of randomBytes(length)) {
-      if (byte < acceptBelow && text.length < length) text += alphabet.charAt(byte % alphabet.length);
+      if (byte < acceptBelow && text.length < length)
+        text += alphabet.charAt(byte % alphabet.length);
     }
   }
   return text;

@@ -2,11 +2,7 @@ import type { Logger } from '@arrakis/service-kit';
 import { Counter, Gauge, type Registry } from 'prom-client';
 
 export type AuthenticationOutcome =
-  | 'ok'
-  | 'unauthorized'
-  | 'invalid_api_key'
-  | 'rate_limited'
-  | 'unavailable';
+  'ok' | 'unauthorized' | 'invalid_api_key' | 'rate_limited' | 'unavailable';
 
 /** What happens to API keys, as metric and log line together. */
 export interface ApiKeyEvents {

@@ -78,7 +78,9 @@ function parsePepper(text: string, where: string): Uint8Array {
     );
   }
   if (new Set(pepper).size < MIN_DISTINCT_BYTES) {
-    throw new PepperError(`${where}: the pepper is not random; make one with openssl rand -base64 32`);
+    throw new PepperError(
+      `${where}: the pepper is not random; make one with openssl rand -base64 32`,
+    );
   }
   return pepper;
 }

@@ -27,16 +27,15 @@ export function decoratePrincipal(app: FastifyInstance): void {
  * A hook that lets a request in only with a valid API key of the given scope. Use it as
  * `onRequest`, so that an anonymous body is never read; it fits `preHandler` as well.
  *
- * Throws ProblemError `unauthorized` or `invalid_api_key` (401), `invalid_request` (400: the header
- * came twice), `forbidden` (403: the key lacks the scope), `rate_limited` (429: too many failed
- * attempts from this address) or `service_unavailable` (503).
+ * Throws ProblemError `unauthorized` or `invalid_api_key` (401), `forbidden` (403: the key lacks the
+ * scope), `rate_limited` (429: too many failed attempts from this address) or
+ * `service_unavailable` (503). That the header comes only once is the HTTP app's check.
  */
 export function requireApiKey(
   service: ApiKeyService,
   options: { readonly scope: ApiKeyScope },
 ): (request: FastifyRequest) => Promise<void> {
   return async (request) => {
-    refuseDuplicateHeader(request);
     const result = await authenticate(service, request);
     if (!result.ok) throw refusal(result);
     if (!result.principal.scopes.includes(options.scope)) {
@@ -62,22 +61,6 @@ async function authenticate(
       detail: 'API keys cannot be verified at the moment; try again shortly',
       headers: { 'retry-after': '1' },
       cause: error,
-    });
-  }
-}
-
-/** Node keeps the first of two and drops the rest; a proxy in front may have read the other. */
-function refuseDuplicateHeader(request: FastifyRequest): void {
-  const { rawHeaders } = request.raw;
-  let seen = 0;
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    const name = rawHeaders[index];
-    if (name?.length === 13 && name.toLowerCase() === 'authorization') seen += 1;
-  }
-  if (seen > 1) {
-    throw new ProblemError({
-      code: 'invalid_request',
-      errors: [{ field: 'header:Authorization', reason: 'must be given once' }],
     });
   }
 }

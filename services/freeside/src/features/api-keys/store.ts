@@ -125,18 +125,13 @@ export interface NewKey extends KeyHash {
   readonly limits: KeyLimits;
 }
 
-/** Inserts the key and its counters; returns the key's id. */
+/** Inserts the key and returns its id; a trigger of the table gives it its limit counters. */
 export async function insertKey(tx: Queryable, key: NewKey): Promise<string> {
   const { rows } = await tx.query<{ id: string }>(
-    `WITH key AS (
-       INSERT INTO freeside.api_keys (user_id, community_id, key_prefix, key_hash, key_salt,
-         pepper_version, name, scopes, rate_limit_rpm, rate_limit_tpd)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-       RETURNING id
-     ), counters AS (
-       INSERT INTO freeside.api_key_usage (key_id) SELECT id FROM key
-     )
-     SELECT id FROM key`,
+    `INSERT INTO freeside.api_keys (user_id, community_id, key_prefix, key_hash, key_salt,
+       pepper_version, name, scopes, rate_limit_rpm, rate_limit_tpd)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+     RETURNING id`,
     [
       key.userId,
       key.communityId,
@@ -205,12 +200,7 @@ export async function listKeys(db: Queryable, filter: KeyFilter): Promise<ApiKey
         AND ($3::text IS NULL OR k.key_prefix = $3 OR k.id::text = lower($3))
         AND ($4 OR k.is_active)
       ORDER BY k.created_at DESC, k.id LIMIT 1000`,
-    [
-      filter.communityId ?? null,
-      filter.userId ?? null,
-      filter.ref ?? null,
-      filter.includeRevoked,
-    ],
+    [filter.communityId ?? null, filter.userId ?? null, filter.ref ?? null, filter.includeRevoked],
   );
   return rows.map(toSummary);
 }

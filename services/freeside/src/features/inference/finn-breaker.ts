@@ -39,19 +39,19 @@ const STATE_NAMES: Readonly<Record<CircuitState, BreakerState>> = {
  * client that leaves shows nothing.
  */
 export class FinnBreakers {
-  private readonly options: FinnBreakerOptions;
-  private readonly breakers: Readonly<Record<Pool, PoolBreaker>>;
+  readonly #options: FinnBreakerOptions;
+  readonly #breakers: Readonly<Record<Pool, PoolBreaker>>;
 
   constructor(options: FinnBreakerOptions) {
-    this.options = options;
-    const entries = POOLS.map((pool) => [pool, this.create(pool)] as const);
-    this.breakers = Object.fromEntries(entries) as Record<Pool, PoolBreaker>;
+    this.#options = options;
+    const entries = POOLS.map((pool) => [pool, this.#create(pool)] as const);
+    this.#breakers = Object.fromEntries(entries) as Record<Pool, PoolBreaker>;
   }
 
   /** Runs the attempt, or says at once that it shouldn't be made; nothing ever queues here. */
   async run(pool: Pool, attempt: () => Promise<FinnAttempt>): Promise<FinnAttempt | BreakerOpen> {
-    const breaker = this.breakers[pool];
-    if (breaker.policy.state === CircuitState.HalfOpen) return this.refusal(breaker);
+    const breaker = this.#breakers[pool];
+    if (breaker.policy.state === CircuitState.HalfOpen) return this.#refusal(breaker);
     try {
       return await breaker.policy.execute(async () => {
         const result = await attempt();
@@ -60,27 +60,27 @@ export class FinnBreakers {
       });
     } catch (error) {
       if (error instanceof ClientGoneError) return { kind: 'aborted' };
-      if (error instanceof BrokenCircuitError) return this.refusal(breaker);
+      if (error instanceof BrokenCircuitError) return this.#refusal(breaker);
       throw error;
     }
   }
 
-  private create(pool: Pool): PoolBreaker {
+  #create(pool: Pool): PoolBreaker {
     const policy = circuitBreaker(
       handleWhenResult((result) => (result as FinnAttempt).kind === 'unavailable'),
       {
-        halfOpenAfter: this.options.halfOpenAfterMs,
-        breaker: new ConsecutiveBreaker(this.options.failures),
+        halfOpenAfter: this.#options.halfOpenAfterMs,
+        breaker: new ConsecutiveBreaker(this.#options.failures),
       },
     );
     const breaker: PoolBreaker = { policy, openedAtMs: 0 };
     policy.onBreak(() => (breaker.openedAtMs = Date.now()));
-    policy.onStateChange((state) => this.options.onStateChange(pool, STATE_NAMES[state]));
+    policy.onStateChange((state) => this.#options.onStateChange(pool, STATE_NAMES[state]));
     return breaker;
   }
 
-  private refusal(breaker: PoolBreaker): BreakerOpen {
-    const leftMs = breaker.openedAtMs + this.options.halfOpenAfterMs - Date.now();
+  #refusal(breaker: PoolBreaker): BreakerOpen {
+    const leftMs = breaker.openedAtMs + this.#options.halfOpenAfterMs - Date.now();
     return { kind: 'breaker_open', retryAfterSeconds: Math.max(1, Math.ceil(leftMs / 1000)) };
   }
 }

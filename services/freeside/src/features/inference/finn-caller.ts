@@ -40,24 +40,24 @@ const JITTER = { least: 0.75, spread: 0.5 } as const;
 
 /** Calls finn until something is certain: retries before the first byte only, within one deadline. */
 export class FinnCaller {
-  private readonly options: FinnCallerOptions;
+  readonly #options: FinnCallerOptions;
 
   constructor(options: FinnCallerOptions) {
-    this.options = options;
+    this.#options = options;
   }
 
   /** @throws only what `sign` throws. */
   async call(call: FinnCall): Promise<FinnCallResult> {
-    const { clock, totalTimeoutMs } = this.options;
+    const { clock, totalTimeoutMs } = this.#options;
     const deadlineMs = clock.nowMs() + totalTimeoutMs;
-    let result = await this.attempt(call, deadlineMs);
+    let result = await this.#attempt(call, deadlineMs);
     for (const nominalMs of BACKOFF_MS) {
       if (!isRetryable(result)) return result;
       const waitMs = nominalMs * (JITTER.least + JITTER.spread * clock.random());
       if (clock.nowMs() + waitMs >= deadlineMs) return result;
       await clock.sleep(waitMs, call.signal);
       if (call.signal.aborted) return { kind: 'aborted' };
-      const next = await this.attempt(call, deadlineMs);
+      const next = await this.#attempt(call, deadlineMs);
       // The earlier attempt did reach finn and ran: its answer is lost, and nothing may run twice.
       if (next.kind === 'refused' && next.code === 'reservation_used') return result;
       // The breaker opened meanwhile, and knows better when to come back.
@@ -66,8 +66,8 @@ export class FinnCaller {
     return result;
   }
 
-  private async attempt(call: FinnCall, deadlineMs: number): Promise<FinnCallResult> {
-    const { client, breakers, clock } = this.options;
+  async #attempt(call: FinnCall, deadlineMs: number): Promise<FinnCallResult> {
+    const { client, breakers, clock } = this.#options;
     const result = await breakers.run(call.pool, async () =>
       client.attempt({
         requestId: call.requestId,
@@ -77,7 +77,7 @@ export class FinnCaller {
         signal: call.signal,
       }),
     );
-    this.options.onAttempt(result.kind);
+    this.#options.onAttempt(result.kind);
     return result;
   }
 }

@@ -59,11 +59,7 @@ export interface FinnBody {
 }
 
 export type UnavailableReason =
-  | 'connect_failed'
-  | 'connection_lost'
-  | 'timeout'
-  | 'server_error'
-  | 'protocol_error';
+  'connect_failed' | 'connection_lost' | 'timeout' | 'server_error' | 'protocol_error';
 
 export type FinnAttempt =
   | { readonly kind: 'streaming'; readonly head: FinnHead; readonly body: FinnBody }
@@ -88,12 +84,12 @@ const MAX_PROBLEM_BYTES = 16 * 1024;
 
 /** finn over HTTP/1.1. Makes single attempts: retries and the breaker are the caller's. */
 export class FinnClient {
-  private readonly options: FinnClientOptions;
-  private readonly pool: Pool;
+  readonly #options: FinnClientOptions;
+  readonly #pool: Pool;
 
   constructor(options: FinnClientOptions) {
-    this.options = options;
-    this.pool = new Pool(options.url, {
+    this.#options = options;
+    this.#pool = new Pool(options.url, {
       connections: options.maxConnections ?? DEFAULT_MAX_CONNECTIONS,
       pipelining: 1,
       keepAliveTimeout: KEEP_ALIVE_MS,
@@ -108,10 +104,10 @@ export class FinnClient {
    */
   attempt(request: FinnRequest): Promise<FinnAttempt> {
     const { promise, resolve } = Promise.withResolvers<FinnAttempt>();
-    const exchange = new Exchange(request, this.options.onVersionMismatch, resolve);
+    const exchange = new Exchange(request, this.#options.onVersionMismatch, resolve);
     // A plain answer comes at once at its end, so silence before it is no sign of trouble.
-    const silenceMs = request.body.stream ? this.options.idleTimeoutMs : request.timeoutMs;
-    this.pool.dispatch(
+    const silenceMs = request.body.stream ? this.#options.idleTimeoutMs : request.timeoutMs;
+    this.#pool.dispatch(
       {
         method: 'POST',
         path: INFERENCE_PATH,
@@ -133,12 +129,12 @@ export class FinnClient {
 
   /** Waits for answers under way. */
   async close(): Promise<void> {
-    await this.pool.close();
+    await this.#pool.close();
   }
 
   /** Drops answers under way. */
   async destroy(): Promise<void> {
-    await this.pool.destroy();
+    await this.#pool.destroy();
   }
 }
 
@@ -147,40 +143,40 @@ const LATE = new Error('the deadline has passed');
 
 /** One request and its answer: `waiting` → `opening` (first byte known) → `reading` → `closed`. */
 class Exchange implements Dispatcher.DispatchHandler, FinnBody {
-  private readonly request: FinnRequest;
-  private readonly onVersionMismatch: (version: string) => void;
-  private readonly resolve: (attempt: FinnAttempt) => void;
-  private readonly deadline: NodeJS.Timeout;
-  private controller: Dispatcher.DispatchController | undefined;
-  private stopReason: Error | undefined;
-  private status = 0;
-  private head: FinnHead | undefined;
-  private retryAfterSeconds: number | undefined;
-  private problem: Buffer[] = [];
-  private problemBytes = 0;
-  private settled = false;
-  private closed = false;
-  private pausedByReader = false;
-  private sink: FinnBodySink | undefined;
+  readonly #request: FinnRequest;
+  readonly #onVersionMismatch: (version: string) => void;
+  readonly #resolve: (attempt: FinnAttempt) => void;
+  readonly #deadline: NodeJS.Timeout;
+  #controller: Dispatcher.DispatchController | undefined;
+  #stopReason: Error | undefined;
+  #status = 0;
+  #head: FinnHead | undefined;
+  #retryAfterSeconds: number | undefined;
+  #problem: Buffer[] = [];
+  #problemBytes = 0;
+  #settled = false;
+  #closed = false;
+  #pausedByReader = false;
+  #sink: FinnBodySink | undefined;
   /** What arrived before a reader took over: one chunk, and perhaps the end. */
-  private early: (() => void)[] = [];
+  #early: (() => void)[] = [];
 
   constructor(
     request: FinnRequest,
     onVersionMismatch: (version: string) => void,
     resolve: (attempt: FinnAttempt) => void,
   ) {
-    this.request = request;
-    this.onVersionMismatch = onVersionMismatch;
-    this.resolve = resolve;
-    this.deadline = setTimeout(() => this.stop(LATE), request.timeoutMs);
-    request.signal.addEventListener('abort', this.onClientGone);
-    if (request.signal.aborted) this.stop(GONE);
+    this.#request = request;
+    this.#onVersionMismatch = onVersionMismatch;
+    this.#resolve = resolve;
+    this.#deadline = setTimeout(() => this.#stop(LATE), request.timeoutMs);
+    request.signal.addEventListener('abort', this.#onClientGone);
+    if (request.signal.aborted) this.#stop(GONE);
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.controller = controller;
-    if (this.stopReason !== undefined) controller.abort(this.stopReason);
+    this.#controller = controller;
+    if (this.#stopReason !== undefined) controller.abort(this.#stopReason);
   }
 
   onResponseStart(
@@ -189,26 +185,26 @@ class Exchange implements Dispatcher.DispatchHandler, FinnBody {
     headers: Record<string, string | string[] | undefined>,
   ): void {
     if (statusCode < 200) return;
-    this.status = statusCode;
-    this.head = readHead(headers);
-    this.retryAfterSeconds = readInteger(headers['retry-after']);
-    const version = this.head.contractVersion ?? 'none';
-    if (version !== CONTRACT_VERSION) this.onVersionMismatch(version);
-    if (statusCode === 200 && !this.expected(headers['content-type'])) {
-      this.settle({ kind: 'unavailable', reason: 'protocol_error', retryAfterSeconds: undefined });
+    this.#status = statusCode;
+    this.#head = readHead(headers);
+    this.#retryAfterSeconds = readInteger(headers['retry-after']);
+    const version = this.#head.contractVersion ?? 'none';
+    if (version !== CONTRACT_VERSION) this.#onVersionMismatch(version);
+    if (statusCode === 200 && !this.#expected(headers['content-type'])) {
+      this.#settle({ kind: 'unavailable', reason: 'protocol_error', retryAfterSeconds: undefined });
       controller.abort(new Error('an unexpected content type'));
     }
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.status !== 200) {
-      this.collectProblem(controller, chunk);
-    } else if (this.sink === undefined) {
-      this.early.push(() => this.sink?.onData(chunk));
+    if (this.#status !== 200) {
+      this.#collectProblem(controller, chunk);
+    } else if (this.#sink === undefined) {
+      this.#early.push(() => this.#sink?.onData(chunk));
       controller.pause();
-      this.open();
+      this.#open();
     } else {
-      this.sink.onData(chunk);
+      this.#sink.onData(chunk);
     }
   }
 
@@ -216,109 +212,109 @@ class Exchange implements Dispatcher.DispatchHandler, FinnBody {
     _controller: Dispatcher.DispatchController,
     trailers: Record<string, string | string[] | undefined> | undefined,
   ): void {
-    this.close();
-    if (this.status !== 200) {
-      this.settle(this.answerWithoutBody());
+    this.#close();
+    if (this.#status !== 200) {
+      this.#settle(this.#answerWithoutBody());
       return;
     }
     const tokenCount = readInteger(trailers?.[HEADERS.tokenCount]);
-    this.deliver(() => this.sink?.onEnd(tokenCount));
-    this.open();
+    this.#deliver(() => this.#sink?.onEnd(tokenCount));
+    this.#open();
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    this.close();
-    if (!this.settled) {
-      this.settle(this.failure(error));
+    this.#close();
+    if (!this.#settled) {
+      this.#settle(this.#failure(error));
       return;
     }
     const reason = isTimeout(error) ? 'timeout' : 'cut';
-    this.deliver(() => this.sink?.onError(reason));
+    this.#deliver(() => this.#sink?.onError(reason));
   }
 
   read(sink: FinnBodySink): void {
-    this.sink = sink;
-    const early = this.early;
-    this.early = [];
+    this.#sink = sink;
+    const early = this.#early;
+    this.#early = [];
     for (const deliver of early) deliver();
-    if (!this.pausedByReader) this.resume();
+    if (!this.#pausedByReader) this.resume();
   }
 
   pause(): void {
-    this.pausedByReader = true;
-    this.controller?.pause();
+    this.#pausedByReader = true;
+    this.#controller?.pause();
   }
 
   resume(): void {
-    this.pausedByReader = false;
-    if (!this.closed) this.controller?.resume();
+    this.#pausedByReader = false;
+    if (!this.#closed) this.#controller?.resume();
   }
 
   abort(): void {
-    this.stop(GONE);
+    this.#stop(GONE);
   }
 
-  private readonly onClientGone = (): void => this.stop(GONE);
+  readonly #onClientGone = (): void => this.#stop(GONE);
 
   /** Ends the exchange from our side; before the first byte that is also its result. */
-  private stop(reason: Error): void {
-    if (this.closed || this.stopReason !== undefined) return;
-    this.stopReason = reason;
-    this.controller?.abort(reason);
+  #stop(reason: Error): void {
+    if (this.#closed || this.#stopReason !== undefined) return;
+    this.#stopReason = reason;
+    this.#controller?.abort(reason);
     // A request that still waits for a connection is not told: it is stopped when it starts.
-    if (!this.settled) this.settle(this.failure(reason));
+    if (!this.#settled) this.#settle(this.#failure(reason));
   }
 
-  private open(): void {
-    if (this.head === undefined) return;
-    this.settle({ kind: 'streaming', head: this.head, body: this });
+  #open(): void {
+    if (this.#head === undefined) return;
+    this.#settle({ kind: 'streaming', head: this.#head, body: this });
   }
 
-  private settle(attempt: FinnAttempt): void {
-    if (this.settled) return;
-    this.settled = true;
-    if (attempt.kind !== 'streaming') this.close();
-    this.resolve(attempt);
+  #settle(attempt: FinnAttempt): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    if (attempt.kind !== 'streaming') this.#close();
+    this.#resolve(attempt);
   }
 
-  private close(): void {
-    this.closed = true;
-    clearTimeout(this.deadline);
-    this.request.signal.removeEventListener('abort', this.onClientGone);
+  #close(): void {
+    this.#closed = true;
+    clearTimeout(this.#deadline);
+    this.#request.signal.removeEventListener('abort', this.#onClientGone);
   }
 
-  private deliver(event: () => void): void {
-    if (this.stopReason === GONE) return;
-    if (this.sink === undefined) this.early.push(event);
+  #deliver(event: () => void): void {
+    if (this.#stopReason === GONE) return;
+    if (this.#sink === undefined) this.#early.push(event);
     else event();
   }
 
-  private collectProblem(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    this.problemBytes += chunk.length;
-    if (this.problemBytes <= MAX_PROBLEM_BYTES) {
-      this.problem.push(chunk);
+  #collectProblem(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#problemBytes += chunk.length;
+    if (this.#problemBytes <= MAX_PROBLEM_BYTES) {
+      this.#problem.push(chunk);
       return;
     }
-    this.problem = [];
-    this.settle(this.answerWithoutBody());
+    this.#problem = [];
+    this.#settle(this.#answerWithoutBody());
     controller.abort(new Error('a problem document beyond its bound'));
   }
 
-  private answerWithoutBody(): FinnAttempt {
+  #answerWithoutBody(): FinnAttempt {
     const { status, retryAfterSeconds } = this;
     if (status >= 500) return { kind: 'unavailable', reason: 'server_error', retryAfterSeconds };
     if (status < 400) return { kind: 'unavailable', reason: 'protocol_error', retryAfterSeconds };
-    return { kind: 'refused', status, ...readProblem(Buffer.concat(this.problem)) };
+    return { kind: 'refused', status, ...readProblem(Buffer.concat(this.#problem)) };
   }
 
-  private failure(error: Error): FinnAttempt {
+  #failure(error: Error): FinnAttempt {
     if (error === GONE) return { kind: 'aborted' };
-    const reason = isTimeout(error) ? 'timeout' : connectionFault(error, this.status !== 0);
+    const reason = isTimeout(error) ? 'timeout' : connectionFault(error, this.#status !== 0);
     return { kind: 'unavailable', reason, retryAfterSeconds: undefined };
   }
 
-  private expected(contentType: string | string[] | undefined): boolean {
-    const mediaType = this.request.body.stream ? 'text/event-stream' : 'application/json';
+  #expected(contentType: string | string[] | undefined): boolean {
+    const mediaType = this.#request.body.stream ? 'text/event-stream' : 'application/json';
     return typeof contentType === 'string' && contentType.startsWith(mediaType);
   }
 }
@@ -364,9 +360,11 @@ function readProblem(body: Buffer): {
 } {
   try {
     const parsed: unknown = JSON.parse(body.toString());
-    if (typeof parsed !== 'object' || parsed === null) return { code: undefined, detail: undefined };
+    if (typeof parsed !== 'object' || parsed === null)
+      return { code: undefined, detail: undefined };
     const code = 'code' in parsed && typeof parsed.code === 'string' ? parsed.code : '';
-    const detail = 'detail' in parsed && typeof parsed.detail === 'string' ? parsed.detail : undefined;
+    const detail =
+      'detail' in parsed && typeof parsed.detail === 'string' ? parsed.detail : undefined;
     return { code: isProblemCode(code) ? code : undefined, detail };
   } catch {
     return { code: undefined, detail: undefined };

@@ -2,7 +2,8 @@ import { LIMITS, PROMPT_OVERHEAD, type ChatMessage } from '@arrakis/contracts';
 import type { Refusal } from './refusal.domain.ts';
 
 /** What the client wants answered: one prompt, or a conversation. */
-export type PromptInput = { readonly prompt: string } | { readonly messages: readonly ChatMessage[] };
+export type PromptInput =
+  { readonly prompt: string } | { readonly messages: readonly ChatMessage[] };
 
 /** The texts of a prompt, in order. */
 export function textsOf(input: PromptInput): readonly string[] {

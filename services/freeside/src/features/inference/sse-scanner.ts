@@ -28,16 +28,16 @@ export class SseOverflowError extends Error {
  * strings. Lines end with LF or CRLF; the sender is our own and never ends one with a lone CR.
  */
 export class SseScanner {
-  private readonly onEvent: (event: SseEvent) => void;
+  readonly #onEvent: (event: SseEvent) => void;
   /** Bytes behind the last event boundary, and how many of them were scanned for line ends. */
-  private carry = NO_BYTES;
-  private scanned = 0;
-  private lineStart = 0;
-  private id: number | undefined;
-  private data: Buffer | undefined;
+  #carry: Buffer = NO_BYTES;
+  #scanned = 0;
+  #lineStart = 0;
+  #id: number | undefined;
+  #data: Buffer | undefined;
 
   constructor(onEvent: (event: SseEvent) => void) {
-    this.onEvent = onEvent;
+    this.#onEvent = onEvent;
   }
 
   /**
@@ -48,44 +48,44 @@ export class SseScanner {
    * @throws SseOverflowError when an event grows beyond its bound.
    */
   push(chunk: Buffer): Buffer {
-    const bytes = this.carry.length === 0 ? chunk : Buffer.concat([this.carry, chunk]);
+    const bytes = this.#carry.length === 0 ? chunk : Buffer.concat([this.#carry, chunk]);
     let boundary = 0;
-    for (let end = bytes.indexOf(LF, this.scanned); end !== -1; end = bytes.indexOf(LF, end + 1)) {
-      const line = lineOf(bytes, this.lineStart, end);
-      this.lineStart = end + 1;
+    for (let end = bytes.indexOf(LF, this.#scanned); end !== -1; end = bytes.indexOf(LF, end + 1)) {
+      const line = lineOf(bytes, this.#lineStart, end);
+      this.#lineStart = end + 1;
       if (line.length > 0) {
-        this.readField(line);
+        this.#readField(line);
         continue;
       }
       boundary = end + 1;
-      this.dispatch();
+      this.#dispatch();
     }
-    return this.keepBehind(bytes, boundary);
+    return this.#keepBehind(bytes, boundary);
   }
 
-  private keepBehind(bytes: Buffer, boundary: number): Buffer {
-    this.carry = bytes.subarray(boundary);
-    if (this.carry.length > MAX_EVENT_BYTES) throw new SseOverflowError();
-    this.scanned = this.carry.length;
-    this.lineStart -= boundary;
+  #keepBehind(bytes: Buffer, boundary: number): Buffer {
+    this.#carry = bytes.subarray(boundary);
+    if (this.#carry.length > MAX_EVENT_BYTES) throw new SseOverflowError();
+    this.#scanned = this.#carry.length;
+    this.#lineStart -= boundary;
     return bytes.subarray(0, boundary);
   }
 
-  private readField(line: Buffer): void {
+  #readField(line: Buffer): void {
     if (startsWith(line, DATA)) {
       const value = valueOf(line, DATA.length);
-      this.data =
-        this.data === undefined ? value : Buffer.concat([this.data, Buffer.from('\n'), value]);
+      this.#data =
+        this.#data === undefined ? value : Buffer.concat([this.#data, Buffer.from('\n'), value]);
     } else if (startsWith(line, ID)) {
-      this.id = readInteger(valueOf(line, ID.length));
+      this.#id = readInteger(valueOf(line, ID.length));
     }
   }
 
-  private dispatch(): void {
+  #dispatch(): void {
     const { id, data } = this;
-    this.id = undefined;
-    this.data = undefined;
-    if (data !== undefined) this.onEvent({ id, data });
+    this.#id = undefined;
+    this.#data = undefined;
+    if (data !== undefined) this.#onEvent({ id, data });
   }
 }
 

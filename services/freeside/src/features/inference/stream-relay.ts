@@ -75,192 +75,200 @@ export function relayStream(options: RelayOptions): Promise<RelayEnd> {
 }
 
 class StreamRelay implements FinnBodySink {
-  private readonly options: RelayOptions;
-  private readonly resolve: (end: RelayEnd) => void;
-  private readonly scanner = new SseScanner((event) => this.onEvent(event));
-  private pending: (Buffer | string)[] = [];
-  private flushScheduled = false;
-  private began = false;
-  private paused = false;
+  readonly #options: RelayOptions;
+  readonly #resolve: (end: RelayEnd) => void;
+  readonly #scanner = new SseScanner((event) => this.#onEvent(event));
+  #pending: (Buffer | string)[] = [];
+  #flushScheduled = false;
+  #began = false;
+  #paused = false;
   /** Set by finn's last event; what follows it is not passed on. */
-  private last: 'done' | 'error' | 'invalid' | undefined;
-  private done: { usage: Usage; finishReason: FinishReason } | undefined;
-  private closedToClient = false;
-  private resolved = false;
-  private seenTokens = 0;
-  private relayedTokens = 0;
-  private notedTokens = 0;
-  private notedAtMs = Number.NEGATIVE_INFINITY;
+  #last: 'done' | 'error' | 'invalid' | undefined;
+  #done: { usage: Usage; finishReason: FinishReason } | undefined;
+  #closedToClient = false;
+  #resolved = false;
+  #seenTokens = 0;
+  #relayedTokens = 0;
+  #notedTokens = 0;
+  #notedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: RelayOptions, resolve: (end: RelayEnd) => void) {
-    this.options = options;
-    this.resolve = resolve;
+    this.#options = options;
+    this.#resolve = resolve;
   }
 
   start(): void {
-    const { body, client } = this.options;
+    const { body, client } = this.#options;
     if (client.signal.aborted) {
-      this.onClientGone();
+      this.#onClientGone();
       return;
     }
-    client.signal.addEventListener('abort', this.onClientGone, { once: true });
+    client.signal.addEventListener('abort', this.#onClientGone, { once: true });
     body.read(this);
   }
 
   onData(chunk: Buffer): void {
-    if (this.last !== undefined || this.resolved) return;
+    if (this.#last !== undefined || this.#resolved) return;
     let bytes: Buffer;
     try {
-      bytes = this.scanner.push(chunk);
+      bytes = this.#scanner.push(chunk);
     } catch {
-      this.options.body.abort();
-      this.fail('protocol_error', undefined);
+      this.#options.body.abort();
+      this.#fail('protocol_error', undefined);
       return;
     }
-    if (this.began && bytes.length > 0) this.enqueue(this.options.encoder.take(bytes));
-    if (this.last !== undefined) this.onLastEvent();
+    if (this.#began && bytes.length > 0) this.#enqueue(this.#options.encoder.take(bytes));
+    if (this.#last !== undefined) this.#onLastEvent();
   }
 
   onEnd(tokenCount: number | undefined): void {
-    this.fail(this.last === 'error' ? 'error_event' : 'cut', tokenCount);
+    this.#fail(this.#last === 'error' ? 'error_event' : 'cut', tokenCount);
   }
 
   onError(reason: 'cut' | 'timeout'): void {
-    this.fail(this.last === 'error' ? 'error_event' : reason, undefined);
+    this.#fail(this.#last === 'error' ? 'error_event' : reason, undefined);
   }
 
-  private onEvent(event: SseEvent): void {
-    if (this.last !== undefined) return;
+  #onEvent(event: SseEvent): void {
+    if (this.#last !== undefined) return;
     const { data, id } = event;
     if (startsWith(data, PREFIXES.token)) {
-      this.begin();
-      this.seenTokens = id ?? this.seenTokens + 1;
-      this.options.encoder.onToken(data);
+      this.#begin();
+      this.#seenTokens = id ?? this.#seenTokens + 1;
+      this.#options.encoder.onToken(data);
     } else if (startsWith(data, PREFIXES.done)) {
-      this.onDone(data);
+      this.#onDone(data);
     } else if (startsWith(data, PREFIXES.error)) {
-      this.last = 'error';
-      if (this.began) this.options.encoder.onError(this.options.problem('inference_failed'));
+      this.#last = 'error';
+      if (this.#began) this.#options.encoder.onError(this.#options.problem('inference_failed'));
     }
   }
 
-  private onDone(data: Buffer): void {
+  #onDone(data: Buffer): void {
     const payload = parse(data);
     if (!DonePayload.Check(payload)) {
-      this.last = 'invalid';
+      this.#last = 'invalid';
       return;
     }
-    this.begin();
-    this.last = 'done';
-    this.done = { usage: payload.usage, finishReason: payload.finish_reason };
-    this.options.encoder.onDone(payload.usage, payload.finish_reason);
+    this.#begin();
+    this.#last = 'done';
+    this.#done = { usage: payload.usage, finishReason: payload.finish_reason };
+    this.#options.encoder.onDone(payload.usage, payload.finish_reason);
   }
 
-  private begin(): void {
-    if (this.began) return;
-    this.began = true;
-    this.options.onBegin();
-    this.options.client.begin();
+  #begin(): void {
+    if (this.#began) return;
+    this.#began = true;
+    this.#options.onBegin();
+    this.#options.client.begin();
   }
 
-  private onLastEvent(): void {
-    if (this.done !== undefined) {
-      this.closeToClient();
-      const { usage, finishReason } = this.done;
-      this.end({ kind: 'done', usage, finishReason, tokens: this.relayedTokens });
-    } else if (this.last === 'invalid') {
-      this.options.body.abort();
-      this.fail('protocol_error', undefined);
-    } else if (this.began) {
+  #onLastEvent(): void {
+    if (this.#done !== undefined) {
+      this.#closeToClient();
+      const { usage, finishReason } = this.#done;
+      this.#end({ kind: 'done', usage, finishReason, tokens: this.#relayedTokens });
+    } else if (this.#last === 'invalid') {
+      this.#options.body.abort();
+      this.#fail('protocol_error', undefined);
+    } else if (this.#began) {
       // finn's trailer may still bring the final count; the client needs not wait for it.
-      this.closeToClient();
+      this.#closeToClient();
     } else {
-      this.fail('error_event', undefined);
+      this.#fail('error_event', undefined);
     }
   }
 
-  private fail(
+  #fail(
     reason: 'error_event' | 'cut' | 'timeout' | 'protocol_error',
     tokenCount: number | undefined,
   ): void {
-    if (this.resolved) return;
-    if (this.began && !this.closedToClient) {
-      const { encoder, problem } = this.options;
-      this.pending.push(encoder.failure(problem('inference_failed')));
-      this.closeToClient();
+    if (this.#resolved) return;
+    if (this.#began && !this.#closedToClient) {
+      const { encoder, problem } = this.#options;
+      this.#pending.push(encoder.failure(problem('inference_failed')));
+      this.#closeToClient();
     }
-    this.end({ kind: 'failed', began: this.began, reason, tokens: this.relayedTokens, tokenCount });
+    this.#end({
+      kind: 'failed',
+      began: this.#began,
+      reason,
+      tokens: this.#relayedTokens,
+      tokenCount,
+    });
   }
 
-  private readonly onClientGone = (): void => {
-    if (this.resolved || this.closedToClient) return;
-    this.closedToClient = true;
-    this.pending = [];
-    this.options.body.abort();
-    this.end({ kind: 'client_gone', began: this.began, tokens: this.relayedTokens });
+  readonly #onClientGone = (): void => {
+    if (this.#resolved || this.#closedToClient) return;
+    this.#closedToClient = true;
+    this.#pending = [];
+    this.#options.body.abort();
+    this.#end({ kind: 'client_gone', began: this.#began, tokens: this.#relayedTokens });
   };
 
-  private end(end: RelayEnd): void {
-    if (this.resolved) return;
-    this.resolved = true;
-    this.options.client.signal.removeEventListener('abort', this.onClientGone);
+  #end(end: RelayEnd): void {
+    if (this.#resolved) return;
+    this.#resolved = true;
+    this.#options.client.signal.removeEventListener('abort', this.#onClientGone);
     // What is left of finn's answer is its trailer: let it come, so that the connection lives on.
-    if (this.paused) this.options.body.resume();
-    this.resolve(end);
+    if (this.#paused) this.#options.body.resume();
+    this.#resolve(end);
   }
 
-  private closeToClient(): void {
-    this.flush();
-    this.closedToClient = true;
-    this.options.client.end();
+  #closeToClient(): void {
+    this.#flush();
+    this.#closedToClient = true;
+    this.#options.client.end();
   }
 
-  private enqueue(data: Buffer | string): void {
+  #enqueue(data: Buffer | string): void {
     if (data.length === 0) return;
-    this.pending.push(data);
-    if (this.flushScheduled) return;
-    this.flushScheduled = true;
-    setImmediate(this.onTurn);
+    this.#pending.push(data);
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    setImmediate(this.#onTurn);
   }
 
   /** Everything that arrived within one turn of the event loop leaves in one write. */
-  private readonly onTurn = (): void => {
-    this.flushScheduled = false;
-    if (!this.closedToClient) this.flush();
+  readonly #onTurn = (): void => {
+    this.#flushScheduled = false;
+    if (!this.#closedToClient) this.#flush();
   };
 
-  private flush(): void {
-    if (this.pending.length === 0) return;
-    const joined = join(this.pending);
-    this.pending = [];
-    this.relayedTokens = this.seenTokens;
-    const keepsUp = this.options.client.write(joined);
-    if (!keepsUp && !this.paused && this.last === undefined) this.waitForClient();
-    this.noteProgress();
+  #flush(): void {
+    if (this.#pending.length === 0) return;
+    const joined = join(this.#pending);
+    this.#pending = [];
+    this.#relayedTokens = this.#seenTokens;
+    const keepsUp = this.#options.client.write(joined);
+    if (!keepsUp && !this.#paused && this.#last === undefined) this.#waitForClient();
+    this.#noteProgress();
   }
 
-  private waitForClient(): void {
-    this.paused = true;
-    this.options.body.pause();
-    this.options.client.onDrain(() => {
-      this.paused = false;
-      this.options.body.resume();
+  #waitForClient(): void {
+    this.#paused = true;
+    this.#options.body.pause();
+    this.#options.client.onDrain(() => {
+      this.#paused = false;
+      this.#options.body.resume();
     });
   }
 
   /** Not for the last write of an answer that is settled in the same turn. */
-  private noteProgress(): void {
-    if (this.done !== undefined || this.relayedTokens === this.notedTokens) return;
-    const nowMs = this.options.nowMs();
-    if (nowMs - this.notedAtMs < this.options.notePeriodMs) return;
-    this.notedAtMs = nowMs;
-    this.notedTokens = this.relayedTokens;
-    this.options.onProgress(this.relayedTokens);
+  #noteProgress(): void {
+    if (this.#done !== undefined || this.#relayedTokens === this.#notedTokens) return;
+    const nowMs = this.#options.nowMs();
+    if (nowMs - this.#notedAtMs < this.#options.notePeriodMs) return;
+    this.#notedAtMs = nowMs;
+    this.#notedTokens = this.#relayedTokens;
+    this.#options.onProgress(this.#relayedTokens);
   }
 }
 
 function startsWith(data: Buffer, prefix: Buffer): boolean {
-  return data.length >= prefix.length && data.compare(prefix, 0, prefix.length, 0, prefix.length) === 0;
+  return (
+    data.length >= prefix.length && data.compare(prefix, 0, prefix.length, 0, prefix.length) === 0
+  );
 }
 
 function join(parts: readonly (Buffer | string)[]): Buffer | string {

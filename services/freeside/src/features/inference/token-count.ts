@@ -22,8 +22,8 @@ const MAX_CONCURRENT_COUNTS = 2;
  * The vocabularies (some 100 MB) are loaded at the first count.
  */
 export class TokenCounter {
-  private vocabularies: Promise<readonly CountTokens[]> | undefined;
-  private running = 0;
+  #vocabularies: Promise<readonly CountTokens[]> | undefined;
+  #running = 0;
 
   /**
    * A closer bound than `boundPromptTokens`: the larger of two common vocabularies, a quarter
@@ -31,15 +31,15 @@ export class TokenCounter {
    * to be worth it.
    */
   async count(input: PromptInput): Promise<number | undefined> {
-    if (this.running >= MAX_CONCURRENT_COUNTS) return undefined;
+    if (this.#running >= MAX_CONCURRENT_COUNTS) return undefined;
     if (promptBytes(input) > COUNTABLE_PROMPT_BYTES) return undefined;
-    this.running += 1;
+    this.#running += 1;
     try {
-      this.vocabularies ??= loadVocabularies();
-      const counts = await countAll(await this.vocabularies, textsOf(input));
+      this.#vocabularies ??= loadVocabularies();
+      const counts = await countAll(await this.#vocabularies, textsOf(input));
       return Math.ceil(Math.max(...counts) * MARGIN) + overheadTokens(textsOf(input).length);
     } finally {
-      this.running -= 1;
+      this.#running -= 1;
     }
   }
 }
@@ -68,10 +68,7 @@ async function loadVocabularies(): Promise<readonly CountTokens[]> {
   ]);
   // What looks like a control token is text here, as it is for finn.
   const asText = { allowedSpecial: new Set<string>(), disallowedSpecial: new Set<string>() };
-  return [
-    (text) => o200k.countTokens(text, asText),
-    (text) => cl100k.countTokens(text, asText),
-  ];
+  return [(text) => o200k.countTokens(text, asText), (text) => cl100k.countTokens(text, asText)];
 }
 
 /** Pieces end at a blank where there is one near, and never within a surrogate pair. */

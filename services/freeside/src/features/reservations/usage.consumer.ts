@@ -13,8 +13,8 @@ const MAX_IN_FLIGHT = 1_000;
 const RETRY_DELAY_MS = 2_000;
 
 export interface UsageConsumerOptions {
-  readonly jetstream: JetStreamClient;
-  readonly manager: JetStreamManager;
+  /** Waits for the first connection; called again whenever consuming was interrupted. */
+  readonly connect: () => Promise<{ client: JetStreamClient; manager: JetStreamManager }>;
   readonly settle: (settlement: SettlementInput) => Promise<SettlementResult>;
   readonly events: ReservationEvents;
   readonly logger: Logger;
@@ -29,6 +29,7 @@ export class UsageConsumer {
   readonly #options: UsageConsumerOptions;
   #stopping = false;
   #stop: (() => void) | undefined;
+  #client: JetStreamClient | undefined;
   readonly #inFlight = new Set<Promise<void>>();
 
   constructor(options: UsageConsumerOptions) {
@@ -58,12 +59,11 @@ export class UsageConsumer {
   }
 
   async #consume(): Promise<void> {
-    await ensureUsageStreams(this.#options.manager);
-    await ensureConsumer(this.#options.manager);
-    const consumer = await this.#options.jetstream.consumers.get(
-      USAGE_STREAM.name,
-      USAGE_STREAM.consumer,
-    );
+    const { client, manager } = await this.#options.connect();
+    this.#client = client;
+    await ensureUsageStreams(manager);
+    await ensureConsumer(manager);
+    const consumer = await client.consumers.get(USAGE_STREAM.name, USAGE_STREAM.consumer);
     const messages = await consumer.consume({
       max_messages: 500,
       idle_heartbeat: 2_000,
@@ -104,7 +104,7 @@ export class UsageConsumer {
   }
 
   async #park(message: JsMsg, reason: string): Promise<void> {
-    await this.#options.jetstream.publish(USAGE_STREAM.parkedSubject, message.data, {
+    await this.#client?.publish(USAGE_STREAM.parkedSubject, message.data, {
       msgID: `${reason}:${String(message.seq)}`,
     });
     message.term(reason);

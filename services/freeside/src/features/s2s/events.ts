@@ -69,7 +69,10 @@ export function createS2SEvents(registry: Registry, logger: Logger): S2SEvents {
       const message = error instanceof Error ? error.message : fault;
       if (message === lastFault) return;
       lastFault = message;
-      logger.error({ err: error, fault, servingKid }, 'key store is unusable, the last good key signs');
+      logger.error(
+        { err: error, fault, servingKid },
+        'key store is unusable, the last good key signs',
+      );
     },
     jwksLoaded(keyCount, activeKeyExpiresAt) {
       published.set(keyCount);

@@ -48,7 +48,10 @@ export async function readActiveFile(dir: string): Promise<ActiveKey> {
   const path = join(dir, ACTIVE_FILE);
   const text = await readBounded(path, WRITABLE_BY_OTHERS, 'written');
   if (text === undefined) {
-    throw new KeyStoreError('empty', `${dir} has no ${ACTIVE_FILE}: no signing key was activated yet`);
+    throw new KeyStoreError(
+      'empty',
+      `${dir} has no ${ACTIVE_FILE}: no signing key was activated yet`,
+    );
   }
   const value = parseJson(text);
   const updatedAt = Value.Check(ActiveFile, value) ? new Date(value.updatedAt) : undefined;

@@ -63,10 +63,13 @@ export async function publishKey(
 }
 
 export async function setExpiry(db: Queryable, kid: string, expiresAt: Date): Promise<void> {
-  await db.query('UPDATE freeside.s2s_jwks_public_keys SET expires_at = $2 WHERE kid = $1', [
-    kid,
-    expiresAt,
-  ]);
+  // Our clock may be behind the database's, and a key can't expire before it was made.
+  await db.query(
+    `UPDATE freeside.s2s_jwks_public_keys
+        SET expires_at = greatest($2, created_at + interval '1 microsecond')
+      WHERE kid = $1`,
+    [kid, expiresAt],
+  );
 }
 
 /** Takes a key out of the set at once. */

@@ -10,12 +10,7 @@ import {
 } from '../provider.ts';
 import type { Tokenizer } from '../tokenizer.ts';
 import { findLocalModel, type LocalModel } from './catalogue.domain.ts';
-import {
-  acquireModelHost,
-  type ModelHost,
-  type ModelRequest,
-  type RunningJob,
-} from './model-host.ts';
+import { acquireModelHost, type ModelHost, type ModelRequest } from './model-host.ts';
 import type { FromModel } from './protocol.ts';
 
 const DEFAULT_MAX_QUEUED = 16;
@@ -36,8 +31,8 @@ export interface LocalOptions {
 
 /** Where a job's answer goes. */
 interface Settle {
-  resolve(result: ProviderResult | undefined): void;
-  reject(error: Error): void;
+  readonly resolve: (result: ProviderResult | undefined) => void;
+  readonly reject: (error: Error) => void;
 }
 
 /** A small model on this machine, in a process of its own, one answer at a time. */
@@ -84,6 +79,41 @@ function call(
   signal.throwIfAborted();
   return new Promise((resolve, reject) => {
     let isSettled = false;
+    const settle: Settle = {
+      resolve: (result) => finish(() => resolve(result)),
+      reject: (error) => finish(() => reject(error)),
+    };
+    const job = host.submit(request, {
+      onMessage: (message) => {
+        if (isSettled) return;
+        try {
+          onMessage(message, { sink, settle, pause });
+        } catch (error) {
+          stop(error as Error);
+        }
+      },
+      onFailure: settle.reject,
+    });
+    let isPaused = false;
+    // Deltas that were on their way arrive after the pause: they ask for no second one.
+    const pause = (): void => {
+      if (isPaused) return;
+      isPaused = true;
+      job.pause();
+      sink.onDrain(() => {
+        isPaused = false;
+        job.resume();
+      });
+    };
+    const stop = (error: Error): void => {
+      settle.reject(error);
+      job.abort();
+    };
+    const onAbort = (): void => stop(signal.reason as Error);
+    signal.addEventListener('abort', onAbort);
+    const total = setTimeout(() => {
+      stop(new ProviderError('timeout', 'the local model took too long'));
+    }, options.timeouts.totalMs);
     const finish = (then: () => void): void => {
       if (isSettled) return;
       isSettled = true;
@@ -91,50 +121,26 @@ function call(
       signal.removeEventListener('abort', onAbort);
       then();
     };
-    const settle: Settle = {
-      resolve: (result) => finish(() => resolve(result)),
-      reject: (error) => finish(() => reject(error)),
-    };
-    const stop = (error: Error): void => {
-      settle.reject(error);
-      job.abort();
-    };
-    const onAbort = (): void => stop(signal.reason as Error);
-    const total = setTimeout(() => {
-      stop(new ProviderError('timeout', 'the local model took too long'));
-    }, options.timeouts.totalMs);
-    const job: RunningJob = host.submit(request, {
-      onMessage: (message) => {
-        if (isSettled) return;
-        try {
-          onMessage(message, { sink, settle, job });
-        } catch (error) {
-          stop(error as Error);
-        }
-      },
-      onFailure: settle.reject,
-    });
-    signal.addEventListener('abort', onAbort);
   });
 }
 
 interface Reply extends Pick<CallContext, 'sink'> {
   readonly settle: Settle;
-  readonly job: RunningJob;
+  readonly pause: () => void;
 }
 
-function onMessage(message: FromModel, { sink, settle, job }: Reply): void {
+function onMessage(message: FromModel, { sink, settle, pause }: Reply): void {
   switch (message.type) {
     case 'delta':
-      if (sink.onText(message.text, message.tokens)) return;
-      job.pause();
-      sink.onDrain(() => job.resume());
+      if (!sink.onText(message.text, message.tokens)) pause();
       return;
     case 'end': {
       const { promptTokens, completionTokens, finishReason } = message;
       settle.resolve({ usage: { promptTokens, completionTokens }, finishReason });
       return;
     }
+    case 'working':
+      return;
     case 'loaded':
       settle.resolve(undefined);
       return;

@@ -150,7 +150,7 @@ export class ModelHost {
   #onMessage(child: ChildProcess, message: FromModel): void {
     const job = this.#running;
     if (child !== this.#child || job?.request.id !== message.id) return;
-    if (message.type === 'delta') {
+    if (message.type === 'delta' || message.type === 'working') {
       this.#watch();
       job.onMessage(message);
       return;
@@ -187,13 +187,13 @@ const shared = new Map<string, { readonly host: ModelHost; users: number }>();
 export function acquireModelHost(
   modelDir: string,
   options: ModelHostOptions,
-): { readonly host: ModelHost; release(): Promise<void> } {
+): { readonly host: ModelHost; readonly release: () => Promise<void> } {
   const entry = shared.get(modelDir) ?? { host: new ModelHost(options), users: 0 };
   shared.set(modelDir, entry);
   entry.users += 1;
   return {
     host: entry.host,
-    async release() {
+    release: async () => {
       entry.users -= 1;
       if (entry.users > 0) return;
       shared.delete(modelDir);

@@ -1,7 +1,7 @@
 import { setPriority } from 'node:os';
 import type { Llama, LlamaContextSequence, LlamaModel, Token } from 'node-llama-cpp';
 import type { LocalModel } from './catalogue.domain.ts';
-import { chatml } from './chat-template.domain.ts';
+import { chatml, CHATML_PARTS_PER_MESSAGE } from './chat-template.domain.ts';
 import type { FromModel, ToModel } from './protocol.ts';
 import { TokenText } from './token-text.ts';
 
@@ -13,7 +13,7 @@ import { TokenText } from './token-text.ts';
 /** Two or more spin against each other on a small machine and are a hundred times slower. */
 const THREADS = 1;
 /** Prompt tokens per computation: an abort waits for one, and so does everything else here. */
-const BATCH_TOKENS = 128;
+const BATCH_TOKENS = 64;
 /** Tokens that come faster than this share a message. */
 const BATCH_WINDOW_MS = 10;
 /** finn's streams come first where cores are scarce. */
@@ -62,22 +62,29 @@ async function load(path: string, settings: LocalModel): Promise<Loaded> {
   return loaded;
 }
 
-function tokenize(model: LlamaModel, run: Run): Token[] {
-  return chatml(run.messages).flatMap((part) =>
+interface Prompt {
+  readonly tokens: Token[];
+  /** How many of them are the first system message: the agent's, not the caller's. */
+  readonly systemTokens: number;
+}
+
+function tokenize(model: LlamaModel, run: Run): Prompt {
+  const parts = chatml(run.messages).map((part) =>
     'control' in part ? model.tokenize(part.control, true) : model.tokenize(part.text, false),
   );
+  const system = run.messages[0]?.role === 'system' ? parts.slice(0, CHATML_PARTS_PER_MESSAGE) : [];
+  return { tokens: parts.flat(), systemTokens: system.flat().length };
 }
 
 async function answer(run: Run): Promise<void> {
   const { model, sequence } = await load(run.modelPath, run.model);
   const prompt = tokenize(model, run);
-  const room = run.model.contextTokens - prompt.length;
+  const promptTokens = prompt.tokens.length;
+  const room = run.model.contextTokens - promptTokens;
   if (room < 1) {
-    send({ type: 'refused', id: run.id, promptTokens: prompt.length });
+    send({ type: 'refused', id: run.id, promptTokens });
     return;
   }
-  // Nothing of the last caller's conversation stays, not even as a faster first token.
-  await sequence.clearHistory();
   const limit = Math.min(run.maxTokens, room);
   const texts = new TokenText<Token>((tokens) => model.detokenize(tokens));
   const deltas = new DeltaBatch(run.id);
@@ -100,21 +107,32 @@ async function answer(run: Run): Promise<void> {
     return;
   }
   const finishReason = completionTokens >= limit ? 'length' : 'stop';
-  send({ type: 'end', id: run.id, promptTokens: prompt.length, completionTokens, finishReason });
+  send({ type: 'end', id: run.id, promptTokens, completionTokens, finishReason });
 }
 
-/** All but the last part, so that an abort needn't wait for a long prompt; returns that part. */
+/**
+ * Evaluates all but the last part, so that an abort needn't wait for a long prompt, and returns
+ * that part.
+ *
+ * What the last call left is reused as far as both begin with the same agent's system message,
+ * which saves most of the time to the first token; nothing of a caller's own words stays, not
+ * even as a faster answer to someone who guesses them.
+ */
 async function evaluatePrompt(
   sequence: LlamaContextSequence,
-  prompt: Token[],
+  { tokens, systemTokens }: Prompt,
   id: number,
 ): Promise<Token[]> {
-  let from = 0;
-  while (prompt.length - from > BATCH_TOKENS && abortedId !== id) {
-    await sequence.evaluateWithoutGeneratingNewTokens(prompt.slice(from, from + BATCH_TOKENS));
+  const same = sequence.compareContextTokens(tokens).firstDifferentIndex;
+  const reused = Math.min(same, systemTokens);
+  await sequence.eraseContextTokenRanges([{ start: reused, end: sequence.nextTokenIndex }]);
+  let from = sequence.nextTokenIndex;
+  while (tokens.length - from > BATCH_TOKENS && abortedId !== id) {
+    await sequence.evaluateWithoutGeneratingNewTokens(tokens.slice(from, from + BATCH_TOKENS));
     from += BATCH_TOKENS;
+    send({ type: 'working', id });
   }
-  return prompt.slice(from, from + BATCH_TOKENS);
+  return tokens.slice(from, from + BATCH_TOKENS);
 }
 
 /** Joins the deltas of a few milliseconds into one message. */

@@ -21,8 +21,9 @@ export type ToModel =
   | { readonly type: 'pause'; readonly id: number }
   | { readonly type: 'resume'; readonly id: number };
 
-/** What the model's process answers: deltas, then exactly one of the others. */
+/** What the model's process answers: signs of life and deltas, then exactly one of the others. */
 export type FromModel =
+  | { readonly type: 'working'; readonly id: number }
   | { readonly type: 'delta'; readonly id: number; readonly text: string; readonly tokens: number }
   | {
       readonly type: 'end';

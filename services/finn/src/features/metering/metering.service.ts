@@ -1,0 +1,218 @@
+import type { UsageEvent } from '@arrakis/contracts';
+import { Counter, Gauge, type Registry } from 'prom-client';
+import type { Metering, MeterStart, StreamMeter } from './metering.ts';
+import { Spool, type SpoolEntry } from './spool.ts';
+import { finalEvent } from './usage-event.domain.ts';
+import { createUsagePublisher, type ClosablePublisher } from './usage.publisher.ts';
+
+/** Unacknowledged events at a time; after an outage the rest follows as they come back. */
+const MAX_IN_FLIGHT = 256;
+const FIRST_RETRY_MS = 100;
+const MAX_RETRY_MS = 10_000;
+/** A full disk refuses every write: say so now and then, count always. */
+const WRITE_ERROR_LOG_INTERVAL_MS = 10_000;
+
+export interface MeteringLog {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface MeteringOptions {
+  readonly spoolDir: string;
+  readonly spoolMaxBytes: number;
+  readonly natsUrl: string;
+  /** The name that NATS shows for this process. */
+  readonly clientName: string;
+  readonly registry: Registry;
+  readonly log: MeteringLog;
+  readonly now: () => Date;
+}
+
+export interface MeteringService extends Metering {
+  /** Whether NATS can be reached now: for the readiness check. */
+  readonly connected: boolean;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the spool, publishes what a predecessor left in it, and connects to NATS in the
+ * background: finn serves without it, until the spool is full.
+ *
+ * @throws SpoolLockedError, or the file system's error, when the spool can't be used.
+ */
+export function createMetering(options: MeteringOptions): MeteringService {
+  return new SpooledMetering(options);
+}
+
+class SpooledMetering implements MeteringService {
+  readonly #options: MeteringOptions;
+  readonly #spool: Spool;
+  readonly #publisher: ClosablePublisher;
+  readonly #published: Counter<'outcome'>;
+  readonly #writeErrors: Counter;
+  /** Pending events that are not under way, oldest first. */
+  readonly #waiting = new Map<string, UsageEvent>();
+  /** Those that failed, until the next retry: new ones needn't wait for them. */
+  readonly #failed = new Map<string, UsageEvent>();
+  readonly #onEmpty = new Set<() => void>();
+  #inFlight = 0;
+  #isClosed = false;
+  #retryMs = FIRST_RETRY_MS;
+  #retry: NodeJS.Timeout | undefined;
+  #lastWriteErrorMs = -Infinity;
+
+  constructor(options: MeteringOptions) {
+    this.#options = options;
+    const registers = [options.registry];
+    this.#published = new Counter({
+      name: 'finn_usage_published_total',
+      help: 'Usage events given to JetStream, by what came of it.',
+      labelNames: ['outcome'],
+      registers,
+    });
+    this.#writeErrors = new Counter({
+      name: 'finn_spool_write_errors_total',
+      help: 'Writes to the usage spool that the disk refused.',
+      registers,
+    });
+    this.#spool = new Spool({
+      dir: options.spoolDir,
+      maxBytes: options.spoolMaxBytes,
+      now: options.now,
+      onWriteError: (error) => this.#onWriteError(error),
+    });
+    this.#observe(registers);
+    for (const event of this.#spool.pendingEvents()) {
+      this.#waiting.set(event.budget_reservation_id, event);
+    }
+    const { recovered, pending } = this.#spool;
+    if (pending > 0) options.log.info({ recovered, pending }, 'usage spool recovered');
+    this.#publisher = createUsagePublisher({
+      url: options.natsUrl,
+      name: options.clientName,
+      log: options.log,
+      onReady: () => this.#onReady(),
+    });
+  }
+
+  get connected(): boolean {
+    return this.#publisher.connected;
+  }
+
+  get pending(): number {
+    return this.#spool.pending;
+  }
+
+  start(start: MeterStart): StreamMeter {
+    const entry = this.#spool.begin(start);
+    return {
+      progress: (completionTokens) => this.#spool.progress(entry, completionTokens),
+      finish: (final) => this.#finish(entry, finalEvent(start, final, this.#options.now())),
+      abandon: () => this.#spool.abandon(entry),
+    };
+  }
+
+  async drain(deadlineMs: number): Promise<void> {
+    if (this.pending === 0) return;
+    this.#onReady();
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    const done = (): void => resolve(undefined);
+    const timer = setTimeout(done, deadlineMs);
+    this.#onEmpty.add(done);
+    await promise;
+    this.#onEmpty.delete(done);
+    clearTimeout(timer);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#retry);
+    await this.#publisher.close();
+    this.#spool.close();
+  }
+
+  #finish(entry: SpoolEntry, event: UsageEvent): void {
+    this.#spool.finish(entry, event);
+    this.#waiting.set(event.budget_reservation_id, event);
+    this.#pump();
+  }
+
+  #onReady(): void {
+    this.#retryMs = FIRST_RETRY_MS;
+    this.#retryFailed();
+  }
+
+  #retryFailed(): void {
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
+    for (const [id, event] of this.#failed) this.#waiting.set(id, event);
+    this.#failed.clear();
+    this.#pump();
+  }
+
+  #pump(): void {
+    if (!this.#publisher.connected) return;
+    for (const [id, event] of this.#waiting) {
+      if (this.#inFlight >= MAX_IN_FLIGHT) return;
+      this.#waiting.delete(id);
+      this.#send(event);
+    }
+  }
+
+  #send(event: UsageEvent): void {
+    this.#inFlight += 1;
+    this.#publisher.publish(event).then(
+      (outcome) => this.#onAcked(event, outcome),
+      () => this.#onFailed(event),
+    );
+  }
+
+  #onAcked(event: UsageEvent, outcome: 'acked' | 'duplicate'): void {
+    this.#inFlight -= 1;
+    this.#published.inc({ outcome });
+    this.#retryMs = FIRST_RETRY_MS;
+    this.#spool.acked(event.budget_reservation_id);
+    if (this.#spool.pending === 0) for (const done of this.#onEmpty) done();
+    this.#pump();
+  }
+
+  #onFailed(event: UsageEvent): void {
+    this.#inFlight -= 1;
+    this.#published.inc({ outcome: 'failed' });
+    this.#failed.set(event.budget_reservation_id, event);
+    if (this.#retry !== undefined || this.#isClosed) return;
+    this.#retry = setTimeout(() => this.#retryFailed(), this.#retryMs);
+    this.#retryMs = Math.min(this.#retryMs * 2, MAX_RETRY_MS);
+  }
+
+  #onWriteError(error: unknown): void {
+    this.#writeErrors.inc();
+    const nowMs = performance.now();
+    if (nowMs - this.#lastWriteErrorMs < WRITE_ERROR_LOG_INTERVAL_MS) return;
+    this.#lastWriteErrorMs = nowMs;
+    this.#options.log.error({ err: error }, 'usage spool write failed');
+  }
+
+  #observe(registers: Registry[]): void {
+    const spool = this.#spool;
+    const gauge = (name: string, help: string, read: () => number): Gauge =>
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(read());
+        },
+      });
+    gauge('finn_usage_pending', 'Usage events that JetStream has not acknowledged.', () => {
+      return spool.pending;
+    });
+    gauge('finn_spool_bytes', 'Size of the usage spool on disk.', () => spool.bytes);
+    new Counter({
+      name: 'finn_usage_recovered_total',
+      help: 'Streams found unfinished in the journal of a dead process.',
+      registers,
+    }).inc(spool.recovered);
+  }
+}

@@ -1,0 +1,45 @@
+import { CONTRACT_VERSION, type UsageEvent } from '@arrakis/contracts';
+import type { MeterStart } from './metering.ts';
+
+export interface UsageCount {
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+  readonly latencyMs: number;
+}
+
+/** The event of a stream whose end was seen. */
+export function finalEvent(start: MeterStart, count: UsageCount, now: Date): UsageEvent {
+  return event(start, count, now, 'final');
+}
+
+/**
+ * The event of a stream whose process died: the largest count that the journal proves. Where it
+ * proves no completion token, nothing was delivered, and the prompt isn't counted either.
+ */
+export function recoveredEvent(start: MeterStart, completionTokens: number, now: Date): UsageEvent {
+  const promptTokens = completionTokens === 0 ? 0 : start.promptTokens;
+  return event(start, { promptTokens, completionTokens, latencyMs: 0 }, now, 'recovered');
+}
+
+function event(
+  start: MeterStart,
+  count: UsageCount,
+  now: Date,
+  finality: UsageEvent['finality'],
+): UsageEvent {
+  return {
+    contract_version: CONTRACT_VERSION,
+    budget_reservation_id: start.reservationId,
+    community_id: start.communityId,
+    nft_id: start.nftId,
+    tokens_used: count.promptTokens + count.completionTokens,
+    prompt_tokens: count.promptTokens,
+    completion_tokens: count.completionTokens,
+    model: start.model,
+    pool_used: start.poolUsed,
+    personality_id: start.personalityId,
+    latency_ms: Math.max(0, Math.round(count.latencyMs)),
+    finality,
+    occurred_at: now.toISOString(),
+  };
+}

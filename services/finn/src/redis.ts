@@ -1,0 +1,24 @@
+import { Redis } from 'ioredis';
+import { defineReplayCommands } from './features/s2s-auth/replay.store.ts';
+
+/** A caller waits for this; longer and it is told to come back. */
+const COMMAND_TIMEOUT_MS = 1_000;
+const RECONNECT_MAX_MS = 1_000;
+
+/**
+ * Redis for decisions that must be made now or not at all: no queue while it is away, no second
+ * try of a command that may have been executed.
+ */
+export function connectRedis(url: string, onError: (error: unknown) => void): Redis {
+  const redis = new Redis(url, {
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    commandTimeout: COMMAND_TIMEOUT_MS,
+    connectTimeout: COMMAND_TIMEOUT_MS,
+    retryStrategy: (attempt) => Math.min(50 * attempt, RECONNECT_MAX_MS),
+  });
+  redis.on('error', onError);
+  defineReplayCommands(redis);
+  return redis;
+}

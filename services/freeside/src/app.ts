@@ -1,0 +1,129 @@
+import { LIMITS } from '@arrakis/contracts';
+import { createHttpApp, serviceVersion, type Logger } from '@arrakis/service-kit';
+import helmet from '@fastify/helmet';
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifyInstance } from 'fastify';
+import type { Registry } from 'prom-client';
+import { Type } from 'typebox';
+import type { AgentService } from './features/agents/service.ts';
+import { decoratePrincipal, requireApiKey } from './features/api-keys/require-api-key.ts';
+import type { ApiKeyService } from './features/api-keys/service.ts';
+import { registerChatCompletionRoutes } from './features/inference/chat-completions.routes.ts';
+import { registerInferenceRoutes } from './features/inference/inference.routes.ts';
+import type { InferenceService } from './features/inference/inference.service.ts';
+import { registerModelRoutes } from './features/inference/models.routes.ts';
+import { registerBillingRoutes, type BillingRoutesDeps } from './features/ledger/billing.routes.ts';
+import { jwksRoutes } from './features/s2s/jwks.routes.ts';
+import type { JwksService } from './features/s2s/jwks.service.ts';
+
+/** What the public HTTP API stands on, ready to use. */
+export interface FreesideContext {
+  readonly logger: Logger;
+  readonly registry: Registry;
+  readonly isDraining: () => boolean;
+  /** Which proxies' `X-Forwarded-*` are believed; none when absent. */
+  readonly trustedProxies: string[] | undefined;
+  readonly apiKeys: ApiKeyService;
+  readonly agents: Pick<AgentService, 'findAgent' | 'listAgents'>;
+  readonly inference: InferenceService;
+  readonly jwks: JwksService;
+  readonly billing: BillingRoutesDeps['billing'];
+  /** How long a streaming client may go without reading; half a minute when absent. */
+  readonly clientIdleTimeoutMs?: number;
+}
+
+/** For headers and body to arrive. */
+const REQUEST_TIMEOUT_MS = 15_000;
+const CLIENT_IDLE_TIMEOUT_MS = 30_000;
+
+/** The public HTTP API, not yet listening. */
+export async function buildApp(context: FreesideContext): Promise<FastifyInstance> {
+  const { logger, registry, isDraining, trustedProxies } = context;
+  const app = createHttpApp({
+    logger,
+    registry,
+    isDraining,
+    ...(trustedProxies === undefined ? {} : { trustProxy: trustedProxies }),
+    bodyLimitBytes: LIMITS.bodyBytes,
+    requestTimeoutMs: REQUEST_TIMEOUT_MS,
+    envelope: (url) => (url.startsWith('/v1/') ? 'openai' : 'problem'),
+  });
+  decoratePrincipal(app);
+  await registerProtection(app);
+  await registerDocumentation(app);
+  await app.register(jwksRoutes({ jwks: context.jwks }));
+  registerHealth(app);
+  registerApi(app, context);
+  return app;
+}
+
+function registerApi(app: FastifyInstance, context: FreesideContext): void {
+  const { agents, apiKeys, billing, inference } = context;
+  const mayInfer = requireApiKey(apiKeys, { scope: 'inference' });
+  const mayRead = requireApiKey(apiKeys, { scope: 'read' });
+  const inferenceOptions = {
+    inference,
+    requireKey: mayInfer,
+    clientIdleTimeoutMs: context.clientIdleTimeoutMs ?? CLIENT_IDLE_TIMEOUT_MS,
+  };
+  registerInferenceRoutes(app, inferenceOptions);
+  registerChatCompletionRoutes(app, inferenceOptions);
+  registerModelRoutes(app, { agents, requireKey: mayInfer });
+  registerBillingRoutes(app, { billing, authenticate: mayRead });
+}
+
+/** An API has nothing to run in a browser; the documentation's pages bring their own policy. */
+async function registerProtection(app: FastifyInstance): Promise<void> {
+  await app.register(helmet, {
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
+    },
+    // JWKS and the OpenAPI document are public: other origins may read them.
+    crossOriginResourcePolicy: { policy: 'cross-origin' },
+  });
+}
+
+async function registerDocumentation(app: FastifyInstance): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'arrakis',
+        description: 'Metered AI agents: a hold before the first token, an exact charge after it.',
+        version: serviceVersion(),
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      servers: [{ url: '/' }],
+      tags: [
+        { name: 'inference', description: 'Ask an agent.' },
+        { name: 'openai', description: 'The same for any OpenAI SDK.' },
+        { name: 'billing', description: 'Balance and receipts.' },
+        { name: 'keys', description: 'Public keys of service tokens.' },
+        { name: 'service', description: 'About this service.' },
+      ],
+      components: {
+        securitySchemes: {
+          apiKey: {
+            type: 'http',
+            scheme: 'bearer',
+            description: 'An API key: `Authorization: Bearer lf_live_…`',
+          },
+        },
+      },
+    },
+  });
+  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
+}
+
+function registerHealth(app: FastifyInstance): void {
+  const schema = {
+    operationId: 'health',
+    tags: ['service'],
+    summary: 'Whether the service runs, and which version',
+    response: { 200: Type.Object({ status: Type.Literal('ok'), version: Type.String() }) },
+  };
+  app.get('/health', { schema }, () => ({ status: 'ok', version: serviceVersion() }));
+}

@@ -1,0 +1,60 @@
+import type { LogLevel } from '@arrakis/service-kit';
+import type { FreesideEnv } from './env.ts';
+
+/** What freeside is told, without the secrets; frozen. */
+export interface FreesideConfig {
+  readonly logLevel: LogLevel;
+  readonly http: {
+    readonly host: string;
+    readonly port: number;
+    readonly trustedProxies: string[] | undefined;
+  };
+  readonly admin: { readonly host: string; readonly port: number };
+  readonly databasePoolMax: number;
+  readonly finn: {
+    readonly url: string;
+    readonly connectTimeoutMs: number;
+    readonly totalTimeoutMs: number;
+    readonly idleTimeoutMs: number;
+  };
+  readonly keyStoreDir: string;
+  readonly drain: { readonly announceMs: number; readonly deadlineMs: number };
+}
+
+/** The values are each valid but don't go together. */
+export class ConfigError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'ConfigError';
+  }
+}
+
+/** @throws ConfigError on contradictions. */
+export function toConfig(env: FreesideEnv): FreesideConfig {
+  if (env.FINN_CONNECT_TIMEOUT_MS >= env.FINN_TOTAL_TIMEOUT_MS) {
+    throw new ConfigError('FINN_CONNECT_TIMEOUT_MS must be less than FINN_TOTAL_TIMEOUT_MS');
+  }
+  if (env.FINN_IDLE_TIMEOUT_MS > env.FINN_TOTAL_TIMEOUT_MS) {
+    throw new ConfigError('FINN_IDLE_TIMEOUT_MS must not exceed FINN_TOTAL_TIMEOUT_MS');
+  }
+  const clash = env.FREESIDE_PORT !== 0 && env.FREESIDE_PORT === env.FREESIDE_ADMIN_PORT;
+  if (clash) throw new ConfigError('FREESIDE_PORT and FREESIDE_ADMIN_PORT must differ');
+  return Object.freeze({
+    logLevel: env.LOG_LEVEL,
+    http: {
+      host: env.FREESIDE_HOST,
+      port: env.FREESIDE_PORT,
+      trustedProxies: env.FREESIDE_TRUSTED_PROXIES?.split(',').map((proxy) => proxy.trim()),
+    },
+    admin: { host: env.FREESIDE_ADMIN_HOST, port: env.FREESIDE_ADMIN_PORT },
+    databasePoolMax: env.DATABASE_POOL_MAX,
+    finn: {
+      url: env.FINN_URL,
+      connectTimeoutMs: env.FINN_CONNECT_TIMEOUT_MS,
+      totalTimeoutMs: env.FINN_TOTAL_TIMEOUT_MS,
+      idleTimeoutMs: env.FINN_IDLE_TIMEOUT_MS,
+    },
+    keyStoreDir: env.S2S_KEY_STORE_DIR,
+    drain: { announceMs: env.DRAIN_ANNOUNCE_MS, deadlineMs: env.DRAIN_DEADLINE_MS },
+  });
+}

@@ -1,0 +1,69 @@
+import type { Logger } from '@arrakis/service-kit';
+import type { Registry } from 'prom-client';
+import type { Reservations } from '../reservations/reservation.domain.ts';
+import { createInferenceEvents } from './events.ts';
+import { FinnBreakers } from './finn-breaker.ts';
+import { FinnCaller, type CallClock } from './finn-caller.ts';
+import { FinnClient } from './finn.client.ts';
+import { InferenceService, type InferenceServiceOptions } from './inference.service.ts';
+import { LEDGER_RETRY_DEFAULTS, LedgerRetries } from './ledger-retries.ts';
+import { systemClock } from './system-clock.ts';
+import { TokenCounter } from './token-count.ts';
+
+export interface InferenceOptions {
+  readonly logger: Logger;
+  readonly registry: Registry;
+  readonly reservations: Reservations;
+  readonly agents: InferenceServiceOptions['agents'];
+  readonly tokens: InferenceServiceOptions['tokens'];
+  readonly finn: {
+    readonly url: string;
+    readonly connectTimeoutMs: number;
+    readonly totalTimeoutMs: number;
+    readonly idleTimeoutMs: number;
+  };
+  readonly clock?: CallClock;
+  readonly breaker?: { readonly failures: number; readonly halfOpenAfterMs: number };
+  readonly notePeriodMs?: number;
+}
+
+export interface Inference {
+  readonly service: InferenceService;
+  /** Ends the connections to finn; call when no request is under way. */
+  close(): Promise<void>;
+}
+
+const BREAKER = { failures: 3, halfOpenAfterMs: 30_000 } as const;
+
+/** The inference service with everything of its own behind it. */
+export function createInference(options: InferenceOptions): Inference {
+  const { logger, registry, reservations, agents, tokens, finn } = options;
+  const clock = options.clock ?? systemClock;
+  const events = createInferenceEvents(registry, logger);
+  const client = new FinnClient({ ...finn, onVersionMismatch: events.contractVersionDiffers });
+  const retries = new LedgerRetries({
+    ...LEDGER_RETRY_DEFAULTS,
+    sleep: (ms, signal) => clock.sleep(ms, signal),
+    onGaveUp: ({ reservationId, name }) => events.ledgerGaveUp(reservationId, name),
+  });
+  const service = new InferenceService({
+    reservations,
+    agents,
+    tokens,
+    retries,
+    events,
+    counter: new TokenCounter(),
+    finn: new FinnCaller({
+      client,
+      clock,
+      totalTimeoutMs: finn.totalTimeoutMs,
+      onAttempt: events.attempted,
+      breakers: new FinnBreakers({
+        ...(options.breaker ?? BREAKER),
+        onStateChange: events.breakerChanged,
+      }),
+    }),
+    ...(options.notePeriodMs === undefined ? {} : { notePeriodMs: options.notePeriodMs }),
+  });
+  return { service, close: () => client.destroy() };
+}

@@ -1,0 +1,57 @@
+import { FinishReason, LIMITS, Pool, Usage } from '@arrakis/contracts';
+import { Type, type Static } from 'typebox';
+
+export const InferenceBody = Type.Object(
+  {
+    nft_id: Type.String({
+      minLength: 1,
+      maxLength: 140,
+      description: "The agent: `chainId:contract:tokenId`, or its slug within the key's community.",
+    }),
+    pool: Type.Optional(Type.Enum(Pool.enum, { description: "The agent's own when absent." })),
+    prompt: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: `At most ${LIMITS.promptBytes} bytes of UTF-8; never beside \`messages\`.`,
+      }),
+    ),
+    messages: Type.Optional(
+      Type.Array(
+        Type.Object(
+          {
+            role: Type.Enum(['system', 'user', 'assistant']),
+            content: Type.String({ minLength: 1 }),
+          },
+          { additionalProperties: false },
+        ),
+        {
+          minItems: 1,
+          maxItems: LIMITS.messages,
+          description: `A conversation; together at most ${LIMITS.promptBytes} bytes of UTF-8.`,
+        },
+      ),
+    ),
+    max_tokens: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: LIMITS.maxTokens,
+        description: `Completion tokens at most; ${LIMITS.defaultMaxTokens} when absent.`,
+      }),
+    ),
+    stream: Type.Optional(
+      Type.Boolean({ description: 'Server-sent events instead of one object; false when absent.' }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type InferenceBody = Static<typeof InferenceBody>;
+
+export const InferenceAnswer = Type.Object({
+  id: Type.String({ description: 'The request id, under which the receipt is found.' }),
+  content: Type.String(),
+  usage: Usage,
+  finish_reason: FinishReason,
+  nft_id: Type.String(),
+  pool: Pool,
+  personality_id: Type.String(),
+});

@@ -1,0 +1,99 @@
+import { createPool } from '@arrakis/postgres';
+import {
+  createRegistry,
+  startAdminServer,
+  type Lifecycle,
+  type Logger,
+  type RunningService,
+} from '@arrakis/service-kit';
+import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
+import type { FreesideConfig } from './config/config.ts';
+import { ConfigError } from './config/config.ts';
+import type { FreesideSecrets } from './config/secrets.ts';
+import { createLedgerEvents } from './features/ledger/events.ts';
+import { ledgerJobs } from './features/ledger/ledger.job.ts';
+import { LedgerService } from './features/ledger/service.ts';
+import { createReservationEvents } from './features/reservations/events.ts';
+import {
+  openReservationsJob,
+  orphanJob,
+  reconciliationJob,
+} from './features/reservations/reservation.job.ts';
+import { ReservationService } from './features/reservations/service.ts';
+import { UsageConsumer } from './features/reservations/usage.consumer.ts';
+import { startJobs } from './features/scheduling/periodic-job.ts';
+import { connectNats } from './nats.ts';
+
+/** The role `worker`: settles from usage events and runs the scheduled jobs; safe to replicate. */
+export async function startWorker(
+  config: FreesideConfig,
+  secrets: FreesideSecrets,
+  logger: Logger,
+  lifecycle: Lifecycle,
+): Promise<RunningService> {
+  if (secrets.natsUrl === undefined) throw new ConfigError('the worker needs NATS_URL');
+  const registry = createRegistry('freeside-worker');
+  const db = createPool({
+    url: secrets.databaseUrl.reveal(),
+    max: config.databasePoolMax,
+    applicationName: 'freeside-worker',
+    onError: (error) => logger.warn({ err: error }, 'database connection lost'),
+  });
+  // Not awaited: the jobs keep the promises of the books without NATS too.
+  const connecting = connectNats(secrets.natsUrl.reveal(), 'freeside-worker', logger);
+  let nats: NatsConnection | undefined;
+
+  const events = createReservationEvents(registry, logger);
+  const reservations = new ReservationService({ db, events });
+  const ledger = new LedgerService(db, createLedgerEvents(registry, logger));
+  const consumer = new UsageConsumer({
+    connect: async () => {
+      nats = await connecting;
+      return {
+        client: jetstream(nats),
+        manager: await jetstreamManager(nats, { checkAPI: false }),
+      };
+    },
+    settle: (settlement) => reservations.settleNow(settlement),
+    events,
+    logger,
+  });
+  void consumer.run();
+  const jobs = startJobs(
+    [
+      orphanJob(reservations),
+      reconciliationJob(reservations),
+      openReservationsJob(reservations),
+      ...ledgerJobs(ledger),
+    ],
+    { registry, logger },
+  );
+  const admin = await startAdminServer({
+    host: config.admin.host,
+    port: config.admin.port,
+    registry,
+    checks: {
+      postgres: async () => void (await db.query('SELECT 1')),
+      nats: async () => {
+        if (nats === undefined) throw new Error('not connected yet');
+        await nats.rtt();
+      },
+    },
+    isDraining: lifecycle.isDraining,
+    logger,
+  });
+  logger.info({ adminPort: admin.port }, 'worker started');
+
+  return {
+    async drain() {
+      await Promise.all([consumer.close(), jobs.close()]);
+      await reservations.drain();
+    },
+    async close() {
+      await admin.close();
+      await nats?.close();
+      await db.end();
+    },
+  };
+}
