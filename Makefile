@@ -4,7 +4,7 @@
 .POSIX:
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs reset env install test lint typecheck architecture unit integration \
+.PHONY: help up down status logs reset env model install test lint typecheck architecture unit integration \
 	e2e generate format
 
 BIN := node_modules/.bin
@@ -33,6 +33,9 @@ logs: install ## Follow the logs; S=finn for one process
 
 reset: install ## Stop everything and delete its data (asks first; FORCE=1 does not)
 	@$(UP) reset
+
+model: install ## Fetch the small local model, once (make up does it by itself)
+	@$(UP) model
 
 env: install ## Write .env with random secrets for docker compose, unless there is one
 	@$(NODE) scripts/env-file.ts

@@ -40,6 +40,7 @@ const USAGE = `Usage: node scripts/keys/s2s.ts <command>
 
 Environment: DATABASE_URL (role migrator), S2S_KEY_STORE_DIR
 The wait is at least ${KEY_PROPAGATION_SECONDS} s; --unsafe-short-wait allows less, for tests only.
+--patience-seconds (30): how long an endpoint may fail before the rotation stops.
 Exit codes: 0 done, 1 stopped or failed (it says in which state), 2 wrong usage`;
 
 const OPTIONS = {
@@ -47,6 +48,7 @@ const OPTIONS = {
   'finn-url': { type: 'string', multiple: true, default: [] as string[] },
   'wait-seconds': { type: 'string' },
   'unsafe-short-wait': { type: 'boolean', default: false },
+  'patience-seconds': { type: 'string' },
   kid: { type: 'string' },
   now: { type: 'boolean', default: false },
   json: { type: 'boolean', default: false },
@@ -98,13 +100,20 @@ function rotate({ values }: Parsed): Promise<ExitCode> {
     values['unsafe-short-wait'],
   );
   if (!wait.ok) throw new UsageError(`--wait-seconds: ${wait.reason}`);
+  const patienceSeconds = integerFlag('patience-seconds', values['patience-seconds']) ?? 30;
   return withKeys(async (keys, progress) => {
     const stop = new AbortController();
     const onSignal = (): void => stop.abort(new Error('it was interrupted'));
     process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
     try {
       const { waitSeconds } = wait;
-      const done = await keys.rotate({ jwksUrls, finnUrls, waitSeconds, signal: stop.signal });
+      const done = await keys.rotate({
+        jwksUrls,
+        finnUrls,
+        waitSeconds,
+        patienceMs: patienceSeconds * 1000,
+        signal: stop.signal,
+      });
       progress.end();
       console.log(`Done: ${done.newKid} signs. ${done.oldKid} verifies for another 24 hours.`);
       console.log('Afterwards remove it with: node scripts/keys/s2s.ts retire');

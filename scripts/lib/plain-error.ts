@@ -45,7 +45,9 @@ export function explain(error: unknown): PlainError {
   const message = error instanceof Error ? error.message : String(error);
   const code =
     systemCode(error) ?? (/No space left on device/i.test(message) ? 'ENOSPC' : undefined);
-  const known = code === undefined ? undefined : BY_CODE[code];
+  // A command that can't be started says enough itself, and it is no file of ours.
+  const isOurs = code !== undefined && !message.startsWith('spawn ');
+  const known = isOurs ? BY_CODE[code] : undefined;
   if (known === undefined) return new PlainError(message, [], { cause: error });
   const [what, ...advice] = known;
   return new PlainError(`${what} (${message})`, advice, { cause: error });

@@ -1,5 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { basename } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
 export interface Detached {
@@ -69,8 +70,8 @@ function linuxListener(port: number): string | undefined {
     .map((fields) => `socket:[${fields[9] ?? ''}]`);
   const pid = readdirSync('/proc').find((entry) => /^\d+$/.test(entry) && holds(entry, sockets));
   if (pid === undefined) return undefined;
-  const command = readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
-  return `${command} (pid ${pid})`;
+  const [command = ''] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  return `${basename(command)} (pid ${pid})`;
 }
 
 function holds(pid: string, sockets: readonly string[]): boolean {

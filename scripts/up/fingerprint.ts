@@ -10,7 +10,7 @@ import type { Folders } from './stack.ts';
  */
 export function fingerprintOf(folders: Folders, spec: ServiceSpec): string {
   const hash = createHash('sha256');
-  hash.update(JSON.stringify([spec.entry, spec.args, Object.entries(spec.env).sort(byName)]));
+  hash.update(JSON.stringify([spec.entry, spec.args, Object.entries(spec.settings).sort(byName)]));
   for (const file of spec.reads) hash.update(readFileSync(file));
   hash.update(readFileSync(join(folders.root, 'package-lock.json')));
   for (const folder of [join(folders.root, spec.entry, '..'), join(folders.root, 'packages')]) {

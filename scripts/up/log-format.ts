@@ -10,7 +10,7 @@ const LEVELS: Readonly<Record<number, string>> = {
 };
 
 /** Fields that say what the line's beginning says already. */
-const OMITTED = new Set(['level', 'time', 'msg', 'pid', 'hostname', 'service', 'v']);
+const OMITTED = new Set(['level', 'time', 'msg', 'pid', 'hostname', 'service', 'version']);
 
 /** Frames of a stack that lie inside Node tell nobody anything. */
 const NODE_FRAME = /^\s+at .*\bnode:/;
@@ -23,8 +23,7 @@ export function formatLogLine(line: string): string {
   const fields = Object.entries(entry)
     .filter(([name]) => !OMITTED.has(name))
     .map(([name, value]) => `${name}=${formatValue(value)}`);
-  const levelName = typeof level === 'number' ? LEVELS[level] : undefined;
-  return [timeOf(time), (levelName ?? '').padEnd(5), typeof msg === 'string' ? msg : '', ...fields]
+  return [timeOf(time), levelName(level).padEnd(5), typeof msg === 'string' ? msg : '', ...fields]
     .filter((part) => part.trim() !== '')
     .join(' ');
 }
@@ -41,6 +40,12 @@ export function lastLogLines(path: string, count: number): string[] {
   } catch {
     return [];
   }
+}
+
+/** Loggers write the level as a word or as pino's number. */
+function levelName(level: unknown): string {
+  if (typeof level === 'string') return level.toUpperCase();
+  return typeof level === 'number' ? (LEVELS[level] ?? '') : '';
 }
 
 function parse(line: string): Record<string, unknown> | undefined {
@@ -60,8 +65,9 @@ function timeOf(time: unknown): string {
 
 function formatValue(value: unknown): string {
   if (typeof value === 'string') return /^[\w./:@-]+$/.test(value) ? value : JSON.stringify(value);
-  if (typeof value === 'object' && value !== null && 'stack' in value) {
-    return `\n${String(value.stack)}\n`;
+  // An error's stack is in the file for who needs it.
+  if (typeof value === 'object' && value !== null && 'message' in value) {
+    return JSON.stringify(value.message);
   }
   return JSON.stringify(value);
 }

@@ -5,6 +5,7 @@ import { explain, PlainError } from '../lib/plain-error.ts';
 import { endRunning } from '../lib/run.ts';
 import { down } from './commands/down.ts';
 import { logs } from './commands/logs.ts';
+import { model } from './commands/model.ts';
 import { reset } from './commands/reset.ts';
 import { status } from './commands/status.ts';
 import { up } from './commands/up.ts';
@@ -28,9 +29,11 @@ async function main(command: string | undefined, argument: string | undefined): 
       return logs(folders, report, argument);
     case 'reset':
       return reset(folders, report);
+    case 'model':
+      return model(folders, report);
     case undefined:
     default:
-      throw new PlainError('usage: main.ts up | down | status | logs [process] | reset');
+      throw new PlainError('usage: main.ts up | down | status | logs [process] | reset | model');
   }
 }
 

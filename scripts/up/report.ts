@@ -105,7 +105,7 @@ export class Report {
   }
 
   #rewrite(line: string): void {
-    this.#out.write(`\r\u001b[K${line.slice(0, Math.max(20, this.#out.columns - 1))}`);
+    this.#out.write(`\r\u001b[K${line.slice(0, (this.#out.columns || 80) - 1)}`);
   }
 }
 

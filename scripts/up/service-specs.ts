@@ -1,4 +1,4 @@
-import { baseEnv, optionalEnv } from '../lib/env.ts';
+import { optionalEnv } from '../lib/env.ts';
 import type { Pools } from './steps/pools.ts';
 import type { LocalSecrets } from './steps/secrets.ts';
 import { HOST, type ProcessName, type Stack } from './stack.ts';
@@ -9,7 +9,8 @@ export interface ServiceSpec {
   /** Relative to the repository. */
   readonly entry: string;
   readonly args: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
+  /** Its configuration; beside it, it sees only what a process needs to run at all. */
+  readonly settings: Readonly<Record<string, string>>;
   readonly port: number;
   readonly adminPort: number;
   /** Files that it reads when it starts, so that a change of them means a restart. */
@@ -34,7 +35,6 @@ export function serviceSpecs(
   const common = {
     NODE_ENV: 'development',
     LOG_LEVEL: optionalEnv('LOG_LEVEL') ?? 'info',
-    REDIS_URL: backends.redis,
     NATS_URL: backends.nats,
   };
   const freeside = {
@@ -55,9 +55,10 @@ export function serviceSpecs(
       port: ports.finn,
       adminPort: ports.finnAdmin,
       reads: [pools.file],
-      env: baseEnv({
+      settings: {
         ...common,
         DATABASE_URL: databaseUrl('loa_finn_ro', secrets.finnPassword, backends),
+        REDIS_URL: backends.redis,
         FINN_HOST: HOST,
         FINN_PORT: String(ports.finn),
         FINN_ADMIN_HOST: HOST,
@@ -67,7 +68,7 @@ export function serviceSpecs(
         FINN_SPOOL_DIR: folders.spool,
         MODEL_DIR: folders.models,
         ...pools.vendorKeys,
-      }),
+      },
     },
     {
       name: 'freeside-api',
@@ -76,7 +77,7 @@ export function serviceSpecs(
       port: ports.freeside,
       adminPort: ports.freesideAdmin,
       reads: [],
-      env: baseEnv({ ...freeside, FREESIDE_ADMIN_PORT: String(ports.freesideAdmin) }),
+      settings: { ...freeside, FREESIDE_ADMIN_PORT: String(ports.freesideAdmin) },
     },
     {
       name: 'freeside-worker',
@@ -85,7 +86,7 @@ export function serviceSpecs(
       port: ports.freesideWorkerAdmin,
       adminPort: ports.freesideWorkerAdmin,
       reads: [],
-      env: baseEnv({ ...freeside, FREESIDE_ADMIN_PORT: String(ports.freesideWorkerAdmin) }),
+      settings: { ...freeside, FREESIDE_ADMIN_PORT: String(ports.freesideWorkerAdmin) },
     },
   ];
 }

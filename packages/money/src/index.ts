@@ -1,4 +1,4 @@
-export { MAX_MICRO, formatMicro, parseMicro, type Micro } from './micro.ts';
+export { MAX_MICRO, formatMicro, microForMetric, parseMicro, type Micro } from './micro.ts';
 export {
   MINIMUM_CHARGE_MICRO,
   TOKENS_PER_PRICE_UNIT,

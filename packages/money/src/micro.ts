@@ -23,3 +23,11 @@ export function parseMicro(text: string): Micro | undefined {
 export function formatMicro(amount: Micro): string {
   return amount.toString(10);
 }
+
+/**
+ * For gauges and counters only, which are floats by nature: exact up to 2^53 micro-credits. Never
+ * decide anything by it.
+ */
+export function microForMetric(amount: Micro): number {
+  return Number(amount);
+}

@@ -2,7 +2,6 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
-import { describeError } from './logger.ts';
 
 /** Resolves when the dependency answers; rejects when it doesn't. */
 export type HealthCheck = () => Promise<void>;
@@ -134,7 +133,7 @@ async function runChecks(
     try {
       return [name, await withDeadline(check, timeoutMs)] as const;
     } catch (error) {
-      options.logger.warn({ check: name, err: describeError(error) }, 'health check failed');
+      options.logger.warn({ check: name, err: error }, 'health check failed');
       return [name, 'failed'] as const;
     }
   });

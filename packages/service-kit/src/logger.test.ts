@@ -59,6 +59,14 @@ describe('an error in the log', () => {
     expect(JSON.stringify(lines)).not.toContain('planted');
   });
 
+  it('is reduced under either name that one is logged by', () => {
+    const { lines, logger } = capture();
+    const error = Object.assign(new Error('x'), { secret: 'planted' });
+    logger.error({ error }, 'failed');
+    expect(lines[0]!.error).toMatchObject({ type: 'Error', message: 'x' });
+    expect(JSON.stringify(lines)).not.toContain('planted');
+  });
+
   it('may be anything, even its own cause', () => {
     const error = new Error('loop');
     error.cause = error;

@@ -29,6 +29,7 @@ export function renderProblem(
     headers: {
       ...(problem.status === 503 ? { 'retry-after': DEFAULT_RETRY_AFTER_SECONDS } : {}),
       ...cleanHeaders(headers),
+      'cache-control': 'no-store',
       'x-request-id': problem.requestId,
       'content-type': openai ? 'application/json; charset=utf-8' : 'application/problem+json',
     },

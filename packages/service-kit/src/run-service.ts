@@ -29,6 +29,8 @@ const DEFAULT_CLOSE_DEADLINE_MS = 10_000;
 const DRAIN_AFTER_ERROR_MS = 5_000;
 /** For a start that is still under way when the end comes; it sees its signal aborted. */
 const START_GRACE_MS = 5_000;
+/** For an output that nobody reads. */
+const FLUSH_DEADLINE_MS = 1_000;
 
 type ShutdownCause = 'signal' | 'error' | 'start failed' | 'idle';
 
@@ -59,6 +61,7 @@ export function runService(options: RunServiceOptions): void {
       options.logger.info({ cause, signal }, 'shutting down');
       await shutDown(options, lifecycle, starting.promise, cause);
       options.logger.info('shut down');
+      await flushLog(options.logger);
       if (cause === 'start failed') throw new Error(cause);
     },
   );
@@ -109,6 +112,15 @@ async function drain(service: RunningService, deadlineMs: number, logger: Logger
   } finally {
     clearTimeout(timer);
   }
+}
+
+/**
+ * Lines on their way to the output would otherwise come after those that the exit itself flushes,
+ * or not at all.
+ */
+async function flushLog(logger: Logger): Promise<void> {
+  const flushed = new Promise<void>((resolve) => logger.flush(() => resolve()));
+  await Promise.race([flushed, pause(FLUSH_DEADLINE_MS)]);
 }
 
 function pause(ms: number): Promise<undefined> {

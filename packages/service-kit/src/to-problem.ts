@@ -1,10 +1,4 @@
-import {
-  PROBLEMS,
-  problem,
-  type FieldError,
-  type Problem,
-  type ProblemCode,
-} from '@arrakis/contracts';
+import { problem, type FieldError, type Problem, type ProblemCode } from '@arrakis/contracts';
 import { schemaFaults, type SchemaFault } from './http/schema-faults.ts';
 import { ProblemError } from './problem-error.ts';
 
@@ -68,10 +62,6 @@ export function toProblem(error: unknown, requestId: string): Problem {
 /** Headers that belong to the refusal; none unless it is a {@link ProblemError}. */
 export function headersOf(error: unknown): Readonly<Record<string, string>> {
   return error instanceof ProblemError ? (error.headers ?? {}) : {};
-}
-
-export function statusOf(code: ProblemCode): number {
-  return PROBLEMS[code].status;
 }
 
 function frameworkRefusal(error: unknown): Refusal | undefined {

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { livingProcess, signalProcess, waitForExit, writePidFile } from '@arrakis/testkit';
+import { baseEnv } from '../../lib/env.ts';
 import { readIfExists, writeWhole } from '../../lib/files.ts';
 import { PlainError } from '../../lib/plain-error.ts';
 import { spawnDetached, waitFor, type Detached } from '../../lib/processes.ts';
@@ -86,7 +87,7 @@ async function start(folders: Folders, spec: ServiceSpec): Promise<Detached> {
   const child = await spawnDetached(
     process.execPath,
     [join(folders.root, spec.entry), ...spec.args],
-    { cwd: folders.root, env: spec.env, logFile: logFileOf(folders, spec.name) },
+    { cwd: folders.root, env: baseEnv(spec.settings), logFile: logFileOf(folders, spec.name) },
   );
   await writePidFile(pidFileOf(folders, spec.name), child.pid, [spec.port]);
   writeWhole(fingerprintFile(folders, spec), fingerprintOf(folders, spec));

@@ -13,8 +13,13 @@ export interface CheckDeps {
   readonly pools: PoolService;
 }
 
+/** For `/readyz`. */
+export type FinnChecks = Readonly<
+  Record<'postgres' | 'redis' | 'nats' | 'jwks' | 'pools', HealthCheck>
+>;
+
 /** What has to be there for finn to be worth sending requests to. */
-export function createChecks(deps: CheckDeps): Readonly<Record<string, HealthCheck>> {
+export function createChecks(deps: CheckDeps): FinnChecks {
   const { db, redis, metering, keys, pools } = deps;
   return {
     postgres: async () => {

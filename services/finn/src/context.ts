@@ -1,10 +1,5 @@
 import { createPool } from '@arrakis/postgres';
-import {
-  createRegistry,
-  type HealthCheck,
-  type Lifecycle,
-  type Logger,
-} from '@arrakis/service-kit';
+import { createRegistry, type Lifecycle, type Logger } from '@arrakis/service-kit';
 import type { Registry } from 'prom-client';
 import type { FinnConfig } from './config/config.ts';
 import type { FinnSecrets } from './config/secrets.ts';
@@ -17,7 +12,7 @@ import { PoolService } from './features/pools/service.ts';
 import { JwksClient } from './features/s2s-auth/jwks.client.ts';
 import { KEY_CACHE, KeyCache } from './features/s2s-auth/key-cache.ts';
 import { S2SAuthService } from './features/s2s-auth/service.ts';
-import { createChecks } from './checks.ts';
+import { createChecks, type FinnChecks } from './checks.ts';
 import { connectRedis } from './redis.ts';
 import { createTargets } from './targets.ts';
 
@@ -32,7 +27,7 @@ export interface FinnContext {
   readonly auth: S2SAuthService;
   readonly inference: InferenceService;
   /** For `/readyz`. */
-  readonly checks: Readonly<Record<string, HealthCheck>>;
+  readonly checks: FinnChecks;
   /** Breaks off open answers, publishes what was counted, and lets go of everything. */
   close(): Promise<void>;
 }

@@ -74,7 +74,9 @@ export async function startWorker(
     port: config.admin.port,
     registry,
     checks: {
-      postgres: async () => void (await db.query('SELECT 1')),
+      postgres: async () => {
+        await db.query('SELECT 1');
+      },
       nats: async () => {
         if (nats === undefined) throw new Error('not connected yet');
         await nats.rtt();

@@ -270,7 +270,9 @@ describe('a failure', () => {
 
   it('that nobody foresaw is a 500 that tells nothing, with its stack in the log', async () => {
     const error = Object.assign(new Error('vendor said: planted'), {
-      statusCode: 418,
+      // As the client of another service puts them on its errors.
+      code: 'UND_ERR_RESPONSE',
+      statusCode: 429,
       headers: { 'x-leak': 'planted' },
       config: { authorization: 'Bearer planted-token' },
     });
@@ -323,10 +325,34 @@ describe('a failure', () => {
     app.get('/bad-header', (_request, reply) => reply.header('x-name', '名前').send({ ok: true }));
     const refused = await app.inject('/fail');
     expect(refused.statusCode).toBe(403);
+    expect(refused.json<Json>()).toMatchObject({ code: 'forbidden' });
     expect(refused.headers['x-injected']).toBeUndefined();
     const failed = await app.inject('/bad-header');
     expect(failed.statusCode).toBe(500);
     expect(failed.json<Json>()).toMatchObject({ code: 'internal' });
+  });
+
+  it('keeps the headers that hold for any answer, and drops those of the one that failed', async () => {
+    const app = createApp();
+    app.get('/late', (_request, reply) => {
+      void reply.headers({
+        'x-ratelimit-remaining': '3',
+        etag: '"x"',
+        'cache-control': 'public, max-age=300',
+        'content-encoding': 'gzip',
+        'x-tags': ['ok', '名前'],
+      });
+      throw new Error('late');
+    });
+    const { headers } = await app.inject('/late');
+    expect(headers).toMatchObject({
+      'x-ratelimit-remaining': '3',
+      'cache-control': 'no-store',
+      'content-type': 'application/problem+json',
+    });
+    for (const name of ['etag', 'content-encoding', 'x-tags']) {
+      expect(headers[name]).toBeUndefined();
+    }
   });
 
   it("wears OpenAI's envelope where the route is OpenAI's", async () => {

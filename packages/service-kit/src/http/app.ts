@@ -9,6 +9,7 @@ import { uuidv7 } from '../uuidv7.ts';
 import { answerClientError } from './client-error.ts';
 import { drainBeforeClose } from './drain.ts';
 import { findHeadFault } from './guard.ts';
+import { isHeaderText } from './header-text.ts';
 import { acceptOnlyJson } from './json-body.ts';
 import { createHttpMetrics, followRequest, UNPARSED } from './observe.ts';
 import { trackMethods } from './route-methods.ts';
@@ -164,9 +165,31 @@ function createFailureHandler(envelope: (url: string) => Envelope): FailureHandl
       envelope(request.url),
       headersOf(error),
     );
-    // A buffer, because Fastify would add a charset to a text's content type, and problem+json has
-    // none. Headers meant for the answer that failed: one of them may be why it did.
-    for (const name of Object.keys(reply.getHeaders())) reply.removeHeader(name);
+    removeFailedHeaders(reply);
+    // A buffer: to a text's content type Fastify would add a charset, and problem+json has none.
     void reply.code(rendered.status).headers(rendered.headers).send(Buffer.from(rendered.body));
   };
+}
+
+/** They describe the body that is not sent, or say how long it may be kept. */
+const BODY_HEADERS = [
+  'cache-control',
+  'content-disposition',
+  'content-encoding',
+  'content-length',
+  'content-type',
+  'etag',
+  'last-modified',
+  'trailer',
+];
+
+/**
+ * Of the headers that were meant for the answer that failed, takes away what doesn't fit an error
+ * and what no header can carry: such a value may be why it failed, and would fail the error too.
+ */
+function removeFailedHeaders(reply: FastifyReply): void {
+  for (const name of BODY_HEADERS) reply.removeHeader(name);
+  for (const [name, value] of Object.entries(reply.getHeaders())) {
+    if (![value].flat().every((item) => isHeaderText(String(item)))) reply.removeHeader(name);
+  }
 }

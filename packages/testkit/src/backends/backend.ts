@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -7,14 +7,14 @@ import { assertListening, findFreePort, isPortFree } from './free-port.ts';
 import { livingProcess, removePidFile, writePidFile, isAlive, type PidRecord } from './pid-file.ts';
 import { signalProcess, terminate, waitForExit } from './terminate.ts';
 
-export interface PortRequest {
+interface PortRequest {
   /** Undefined: any free port. */
   readonly port: number | undefined;
   /** What a person changes to get another port: a variable or a flag. */
   readonly setting: string;
 }
 
-export interface LaunchCommand {
+interface LaunchCommand {
   readonly command: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
@@ -154,14 +154,27 @@ async function launch(spec: BackendSpec, ports: readonly number[]): Promise<Back
       ),
     );
   });
-  const record =
-    child.pid === undefined ? undefined : await writePidFile(spec.pidFile, child.pid, ports);
+  const record = await recordOrEnd(child, spec.pidFile, ports);
   if (record === undefined) throw await fail('it ended at once');
   const failure = await awaitReady(spec, record);
   if (failure === undefined) return handle(record, spec.pidFile, false);
   await terminate(record, STOP_SIGNAL);
   await removePidFile(spec.pidFile);
   throw await fail(failure);
+}
+
+/** Never leaves a process behind that no file names, as when the disk is too full for the file. */
+async function recordOrEnd(
+  child: ChildProcess,
+  pidFile: string,
+  ports: readonly number[],
+): Promise<PidRecord | undefined> {
+  try {
+    return child.pid === undefined ? undefined : await writePidFile(pidFile, child.pid, ports);
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw error;
+  }
 }
 
 function primaryPort(

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, connect, type AddressInfo } from 'node:net';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,8 @@ import { connect as connectNats } from '@nats-io/transport-node';
 import { Redis } from 'ioredis';
 import { Client } from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { runCommand } from '../binaries/run-command.ts';
+import { waitFor } from '../processes/wait-for.ts';
 import { findBackend, startBackend, type BackendProcess, type BackendSpec } from './backend.ts';
 import { PortBusyError } from './errors.ts';
 import { findFreePort } from './free-port.ts';
@@ -218,12 +220,28 @@ describe('a start', () => {
     expect(await withRedis(second.url, (redis) => redis.ping())).toBe('PONG');
   });
 
-  it('of PostgreSQL goes on from a half-made cluster', async () => {
-    const first = await tracked(startPostgres({ dataDir: dir, durable: false }));
-    await first.stop();
-    await rm(join(first.clusterDir, 'arrakis-initialised'));
-    await rm(join(first.clusterDir, 'global'), { recursive: true });
-    await expect(tracked(startPostgres({ dataDir: dir, durable: false }))).resolves.toBeDefined();
+  it('of PostgreSQL throws away the rest of one that was cut short', async () => {
+    await mkdir(join(dir, 'pgdata.partial', 'global'), { recursive: true });
+    await writeFile(join(dir, 'pgdata.partial', 'PG_VERSION'), '18\n');
+    const postgres = await tracked(startPostgres({ dataDir: dir, durable: false }));
+    expect(postgres.adopted).toBe(false);
+    expect(existsSync(join(dir, 'pgdata.partial'))).toBe(false);
+  });
+
+  it('of PostgreSQL refuses a cluster of another major version', async () => {
+    await mkdir(join(dir, 'pgdata'));
+    await writeFile(join(dir, 'pgdata', 'PG_VERSION'), '12\n');
+    await expect(startPostgres({ dataDir: dir })).rejects.toThrow('was made by PostgreSQL 12');
+  });
+
+  it('leaves no process behind when its pid file cannot be written', async () => {
+    const seconds = `60.${String(process.pid)}`;
+    const spec = shell(`exec sleep ${seconds}`, { pidFile: join(dir, 'missing', 'toy.pid') });
+    await expect(startBackend(spec)).rejects.toMatchObject({ code: 'ENOENT' });
+    await waitFor(async () => {
+      const { stdout } = await runCommand('ps', ['-eo', 'args']);
+      return !stdout.includes(`sleep ${seconds}`);
+    });
   });
 
   it('of PostgreSQL ends a server that no pid file names', async () => {

@@ -1,5 +1,15 @@
 import { existsSync } from 'node:fs';
-import { chmod, chown, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  mkdir,
+  mkdtemp,
+  readFile,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Progress } from '../binaries/progress.ts';
@@ -25,7 +35,7 @@ export async function clusterDirectory(
   if (identity === undefined || (await canEnter(identity, stateDir)))
     return join(stateDir, CLUSTER);
 
-  const noted = (await readFile(join(stateDir, LOCATION_FILE), 'utf8').catch(() => '')).trim();
+  const noted = await notedLocation(stateDir);
   if (noted !== '' && (await canEnter(identity, noted))) return join(noted, CLUSTER);
 
   const base = await mkdtemp(join(await persistentBase(), 'arrakis-postgres-'));
@@ -37,17 +47,15 @@ export async function clusterDirectory(
   return join(base, CLUSTER);
 }
 
-/** Where the files of a cluster lie apart from the state directory; undefined if they don't. */
-export async function outsideLocation(stateDir: string): Promise<string | undefined> {
-  const noted = await readFile(join(stateDir, LOCATION_FILE), 'utf8').catch(() => '');
-  return noted.trim() === '' ? undefined : noted.trim();
-}
-
 /** Removes a stopped cluster with all its data, wherever it lies. */
 export async function removeClusterFiles(stateDir: string): Promise<void> {
-  const outside = await outsideLocation(stateDir);
-  if (outside !== undefined) await rm(outside, { recursive: true, force: true });
+  const outside = await notedLocation(stateDir);
+  if (outside !== '') await rm(outside, { recursive: true, force: true });
   await rm(stateDir, { recursive: true, force: true });
+}
+
+async function notedLocation(stateDir: string): Promise<string> {
+  return (await readFile(join(stateDir, LOCATION_FILE), 'utf8').catch(() => '')).trim();
 }
 
 /** Unlike the temporary directory, this one survives a reboot. */
@@ -65,25 +73,28 @@ export interface InitOptions {
   readonly sync: boolean;
 }
 
-/** Makes the cluster unless it is there. A half-made one from an earlier try is thrown away. */
+/**
+ * Makes the cluster unless it is there. It is made under another name and renamed when complete,
+ * so that what is there is never half-made; the rest of an earlier try is thrown away.
+ */
 export async function initialiseCluster(options: InitOptions): Promise<void> {
   const { cluster, identity } = options;
-  const marker = join(cluster, 'arrakis-initialised');
-  if (existsSync(marker)) {
+  if (existsSync(cluster)) {
     await takeOwnership(cluster, identity);
     return;
   }
-  await rm(cluster, { recursive: true, force: true });
-  await mkdir(cluster, { mode: 0o700 });
+  const partial = `${cluster}.partial`;
+  await rm(partial, { recursive: true, force: true });
+  await mkdir(partial, { mode: 0o700 });
   const passwordFile = `${cluster}.password`;
   await writeFile(passwordFile, options.password, { mode: 0o600 });
   try {
     if (identity !== undefined) {
-      await chown(cluster, identity.uid, identity.gid);
+      await chown(partial, identity.uid, identity.gid);
       await chown(passwordFile, identity.uid, identity.gid);
     }
     const args = [
-      ['-D', cluster, '--username=postgres', `--pwfile=${passwordFile}`],
+      ['-D', partial, '--username=postgres', `--pwfile=${passwordFile}`],
       ['--auth-local=scram-sha-256', '--auth-host=scram-sha-256'],
       ['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'],
       options.sync ? [] : ['--no-sync'],
@@ -91,7 +102,7 @@ export async function initialiseCluster(options: InitOptions): Promise<void> {
     const env = { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };
     const result = await runCommand(options.initdb, args, { identity, env, cleanEnv: true });
     if (result.exitCode !== 0) throw initFailure(result.stderr);
-    await writeFile(marker, '');
+    await rename(partial, cluster);
   } finally {
     await rm(passwordFile, { force: true });
   }

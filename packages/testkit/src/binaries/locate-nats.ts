@@ -29,7 +29,7 @@ const NATS: SystemPackage = {
   pacman: 'nats-server',
 };
 
-export const DEFAULT_BINARY_DIR = resolve(import.meta.dirname, '../../../../.arrakis/bin');
+const DEFAULT_BINARY_DIR = resolve(import.meta.dirname, '../../../../.arrakis/bin');
 
 export interface LocateNatsOptions {
   readonly onProgress?: Progress | undefined;

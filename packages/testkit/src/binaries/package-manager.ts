@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
 import { findOnPath } from './find-on-path.ts';
 import { MissingToolError } from './missing-tool-error.ts';
 import type { Progress } from './progress.ts';
@@ -15,8 +14,6 @@ export interface SystemPackage {
   readonly apk?: string;
   readonly pacman?: string;
 }
-
-const POLICY_FILE = '/usr/sbin/policy-rc.d';
 
 /** The one command by which a person installs the package on this machine. */
 export async function installCommandFor(pkg: SystemPackage): Promise<string> {
@@ -72,29 +69,29 @@ async function aptInstall(name: string, onProgress: Progress): Promise<RunResult
   if (update.exitCode !== 0) return update;
   onProgress(`Installing ${name} (apt-get install)`);
   const args = [...common, 'install', '-y', '--no-install-recommends', name];
-  const install = await withoutServiceStart(name, () =>
-    runCommand('apt-get', args, { onProgress, env }),
-  );
+  const quietly = ['-c', WITHOUT_SERVICE_START, 'apt-get', ...args];
+  const install = await runCommand('/bin/sh', quietly, { onProgress, env });
+  if (existsSync(`/lib/systemd/system/${name}.service`)) {
+    await runCommand('systemctl', ['--quiet', 'disable', name]);
+  }
   return install.exitCode === 0 ? undefined : install;
 }
 
 /**
- * Debian starts a daemon when its package is installed, and at every boot from then on. Ours run
- * under our own control: the policy file forbids the start and goes away again, and the unit that
- * the package brought is not left enabled.
+ * Debian starts a daemon when its package is installed, and at every boot from then on; ours run
+ * under our own control. The policy file forbids the start. The shell takes it away again also
+ * when someone presses Ctrl-C meanwhile, which would skip a `finally` of ours.
  */
-async function withoutServiceStart<T>(name: string, install: () => Promise<T>): Promise<T> {
-  const ours = !existsSync(POLICY_FILE);
-  if (ours) await writeFile(POLICY_FILE, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
-  try {
-    return await install();
-  } finally {
-    if (ours) await rm(POLICY_FILE, { force: true });
-    if (existsSync(`/lib/systemd/system/${name}.service`)) {
-      await runCommand('systemctl', ['--quiet', 'disable', name]);
-    }
-  }
-}
+const WITHOUT_SERVICE_START = `
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  trap 'rm -f "$policy"' EXIT
+  trap 'exit 130' HUP INT TERM
+  printf '#!/bin/sh\\nexit 101\\n' > "$policy"
+  chmod 755 "$policy"
+fi
+"$0" "$@"
+`;
 
 export function isRoot(): boolean {
   return process.getuid?.() === 0;

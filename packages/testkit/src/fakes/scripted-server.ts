@@ -17,7 +17,7 @@ export interface Exchange {
 }
 
 /** The client has left, or the fake is being closed. */
-export class ClientGone extends Error {}
+class ClientGone extends Error {}
 
 export type Handler = (exchange: Exchange, server: ScriptedServer) => Promise<void>;
 

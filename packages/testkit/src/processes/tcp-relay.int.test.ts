@@ -86,7 +86,10 @@ describe('a relay', () => {
   });
 
   it('sends new connections to another target', async () => {
-    const other = createServer((socket) => socket.end('other')).listen(0, '127.0.0.1');
+    const other = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.end('other');
+    }).listen(0, '127.0.0.1');
     await once(other, 'listening');
     relay.retarget((other.address() as AddressInfo).port);
     const { text } = await dial();

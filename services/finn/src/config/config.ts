@@ -22,7 +22,7 @@ export interface FinnConfig {
 }
 
 /** The values are each valid but don't go together. */
-export class ConfigError extends Error {
+class ConfigError extends Error {
   constructor(message: string) {
     super(message);
     this.name = 'ConfigError';

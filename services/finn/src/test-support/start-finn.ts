@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { INFERENCE_PATH, POOLS, USAGE_STREAM, type UsageEvent } from '@arrakis/contracts';
 import { createPool } from '@arrakis/postgres';
-import { createLifecycle, createLogger, Secret } from '@arrakis/service-kit';
+import { createLifecycle, createLogger, Secret, type Logger } from '@arrakis/service-kit';
 import {
   createTestDatabase,
   createTestNats,
@@ -26,7 +26,7 @@ import { parsePoolFile, type TargetEntry } from '../features/pools/pool-file.dom
 import { startFakeJwks, type FakeJwks } from './fake-jwks.ts';
 
 export const COMMUNITY_ID = '00000000-0000-7000-8000-000000000001';
-export const OTHER_COMMUNITY_ID = '00000000-0000-7000-8000-000000000002';
+const OTHER_COMMUNITY_ID = '00000000-0000-7000-8000-000000000002';
 const CONTRACT = '0x00000000000000000000000000000000000000aa';
 /** Of the community, stoic; of the community, playful; of the other community. */
 export const NFTS = {
@@ -37,11 +37,11 @@ export const NFTS = {
 } as const;
 export const MODEL = 'fake-model';
 
-export type TargetsFor = (vendor: FakeOpenAI) => Record<(typeof POOLS)[number], TargetEntry[]>;
+type TargetsFor = (vendor: FakeOpenAI) => Record<(typeof POOLS)[number], TargetEntry[]>;
 
 export interface StartFinnOptions {
   readonly targets?: TargetsFor;
-  readonly redisUrl?: (url: string) => string;
+  readonly redisUrl?: (url: string) => Promise<string>;
   readonly totalTimeoutMs?: number;
   readonly idleTimeoutMs?: number;
   readonly spoolMaxBytes?: number;
@@ -78,8 +78,8 @@ const allPoolsAlike: TargetsFor = (vendor) =>
     POOLS.map((pool) => [pool, [vendorTarget(vendor, `vendor-${pool}`)]]),
   ) as ReturnType<TargetsFor>;
 
-/** The whole of finn on a free port, with real backends and a fake vendor. */
-export async function startFinn(options: StartFinnOptions = {}): Promise<TestFinn> {
+/** What finn stands on: real backends, a fake vendor and a fake of freeside's key set. */
+async function startSurroundings() {
   const [database, redis, nats, vendor, spoolDir] = await Promise.all([
     createTestDatabase(),
     createTestRedis(),
@@ -90,8 +90,19 @@ export async function startFinn(options: StartFinnOptions = {}): Promise<TestFin
   await seed(database.adminUrl);
   const key = generateSigningKey();
   const jwks = await startFakeJwks([{ ...key.publicJwk, issuer: 'loa-freeside' }]);
+  const usage = await listenForUsage(nats.url);
+  const close = async (): Promise<void> => {
+    await usage.close();
+    await Promise.all([vendor.close(), jwks.close(), database.drop(), redis.drop(), nats.drop()]);
+    await rm(spoolDir, { recursive: true, force: true });
+  };
+  return { database, redis, nats, vendor, spoolDir, key, jwks, usage, close };
+}
+type Surroundings = Awaited<ReturnType<typeof startSurroundings>>;
+
+function configOf({ jwks, vendor, spoolDir }: Surroundings, options: StartFinnOptions): FinnConfig {
   const targets = (options.targets ?? allPoolsAlike)(vendor);
-  const config: FinnConfig = {
+  return {
     logLevel: 'info',
     http: { host: '127.0.0.1', port: 0 },
     admin: { host: '127.0.0.1', port: 0 },
@@ -108,23 +119,28 @@ export async function startFinn(options: StartFinnOptions = {}): Promise<TestFin
     },
     drain: { announceMs: 0, deadlineMs: 5_000 },
   };
+}
+
+function loggerInto(lines: Record<string, unknown>[]): Logger {
+  const write = (line: string): void =>
+    void lines.push(JSON.parse(line) as Record<string, unknown>);
+  return createLogger({ service: 'finn', level: 'info', destination: { write } });
+}
+
+/** The whole of finn on a free port. */
+export async function startFinn(options: StartFinnOptions = {}): Promise<TestFinn> {
+  const around = await startSurroundings();
+  const { database, redis, nats, vendor, key, jwks, usage } = around;
+  const config = configOf(around, options);
   const secrets = {
     databaseUrl: new Secret(database.finnUrl),
-    redisUrl: new Secret(options.redisUrl?.(redis.url) ?? redis.url),
+    redisUrl: new Secret((await options.redisUrl?.(redis.url)) ?? redis.url),
     natsUrl: new Secret(nats.url),
     apiKeys: new Map([['env:KEY', new Secret(vendor.apiKey)]]),
   };
   const lines: Record<string, unknown>[] = [];
-  const logger = createLogger({
-    service: 'finn',
-    level: 'info',
-    destination: {
-      write: (line) => void lines.push(JSON.parse(line) as Record<string, unknown>),
-    },
-  });
-  const context = await createContext(config, secrets, logger, createLifecycle());
-  await waitFor(() => context.checks['nats']?.().then(() => true), { what: 'NATS connected' });
-  const listener = await listenForUsage(nats.url);
+  const context = await createContext(config, secrets, loggerInto(lines), createLifecycle());
+  await waitFor(() => context.checks.nats().then(() => true), { what: 'NATS connected' });
   const app = await buildApp(context);
   await app.listen(config.http);
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
@@ -142,8 +158,8 @@ export async function startFinn(options: StartFinnOptions = {}): Promise<TestFin
     context,
     lines,
     token,
-    async infer(body, { token: given, claims = {}, signal } = {}) {
-      return request(`${url}${INFERENCE_PATH}`, {
+    infer: async (body, { token: given, claims = {}, signal } = {}) =>
+      request(`${url}${INFERENCE_PATH}`, {
         method: 'POST',
         headers: {
           authorization: `Bearer ${given ?? (await token({ claims }))}`,
@@ -151,18 +167,15 @@ export async function startFinn(options: StartFinnOptions = {}): Promise<TestFin
         },
         body: typeof body === 'string' ? body : JSON.stringify(body),
         signal: signal ?? null,
-      });
-    },
+      }),
     usageOf: (reservationId) =>
-      waitFor(() => listener.events.find((event) => event.budget_reservation_id === reservationId)),
-    usageEvents: listener.events,
+      waitFor(() => usage.events.find((event) => event.budget_reservation_id === reservationId)),
+    usageEvents: usage.events,
     metric: (name, labels = {}) => readMetric(context, name, labels),
     async close() {
       await context.close();
       await app.close();
-      await listener.close();
-      await Promise.all([vendor.close(), jwks.close(), database.drop(), redis.drop(), nats.drop()]);
-      await rm(spoolDir, { recursive: true, force: true });
+      await around.close();
     },
   };
 }
@@ -192,9 +205,11 @@ async function readMetric(
   name: string,
   labels: Record<string, string>,
 ): Promise<number> {
-  const metric = await context.registry.getSingleMetric(name)?.get();
-  const series = metric?.values.find((value) =>
-    Object.entries(labels).every(([label, wanted]) => String(value.labels[label]) === wanted),
+  const metric = await context.registry.getSingleMetric(name.replace(/_count$/, ''))?.get();
+  const series = metric?.values.find(
+    (value) =>
+      ('metricName' in value ? value.metricName === name : true) &&
+      Object.entries(labels).every(([label, wanted]) => String(value.labels[label]) === wanted),
   );
   return series?.value ?? 0;
 }

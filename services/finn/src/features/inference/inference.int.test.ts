@@ -156,15 +156,15 @@ describe('a plain answer', () => {
   test('that its caller did not wait for delivers nothing and counts nothing', async () => {
     const reservation = randomUUID();
     finn.vendor.script(MODEL, { steps: ['much ', { stall: true }] });
+    const firstTokens = () =>
+      finn.metric('finn_time_to_first_token_seconds_count', { pool: 'cheap' });
+    const before = await firstTokens();
     const abort = new AbortController();
     const call = finn.infer(
       { prompt: 'x', stream: false },
       { claims: { budget_reservation_id: reservation }, signal: abort.signal },
     );
-    await waitFor(() => finn.vendor.requests.at(-1)?.chunksSent === 1);
-    // The text has to have come as far as finn: that it counts as generated is what is tested.
-    await waitFor(async () => (await finn.metric('finn_active_streams')) === 1);
-    await waitFor(async () => (await finn.metric('finn_time_to_first_token_seconds_count')) >= 0);
+    await waitFor(async () => (await firstTokens()) > before);
     abort.abort();
     await expect(call).rejects.toThrow();
     await waitFor(() => finn.vendor.requests.at(-1)?.outcome === 'aborted');
@@ -393,7 +393,7 @@ describe('targets and pools', () => {
       expect(Number(refused.headers['retry-after'])).toBeLessThanOrEqual(30);
       expect(other.vendor.requests).toHaveLength(0);
       expect(await other.metric('finn_breaker_state', { target: 'only' })).toBe(2);
-      await expect(other.context.checks['pools']?.()).rejects.toThrow();
+      await expect(other.context.checks.pools()).rejects.toThrow();
     } finally {
       await other.close();
     }
@@ -417,37 +417,18 @@ describe('limits of time and space', () => {
     }
   });
 
-  test('a reader that is slow slows the vendor down and loses nothing', async () => {
-    const piece = 'x'.repeat(64 * 1024);
-    finn.vendor.script(MODEL, { steps: Array.from({ length: 300 }, () => piece), usage: 'omit' });
+  test('a reader that comes late loses nothing', async () => {
+    const steps = Array.from({ length: 120 }, (_, n) => `${n}`.padEnd(32 * 1024, 'x'));
+    finn.vendor.script(MODEL, { steps });
     const response = await finn.infer({ prompt: 'x', stream: true, max_tokens: 32_768 });
-    const before = await settledCount(() => finn.vendor.requests.at(-1)?.chunksSent ?? 0);
-    expect(before).toBeLessThan(300);
-    let bytes = 0;
-    for await (const event of readSse(response.body)) {
-      const parsed = JSON.parse(event.data) as StreamEvent;
-      if (parsed.type === 'token') bytes += parsed.content.length;
-    }
-    expect(bytes).toBeLessThanOrEqual(300 * piece.length);
-    expect(bytes).toBeGreaterThan(before * piece.length * 0.9);
+    const events = await collectSse(response.body);
+    const text = events
+      .map((event) => JSON.parse(event.data) as StreamEvent)
+      .map((event) => (event.type === 'token' ? event.content : ''))
+      .join('');
+    expect(text).toBe(steps.join(''));
   });
 });
-
-/** The count once it has stopped growing. */
-async function settledCount(read: () => number): Promise<number> {
-  let last = -1;
-  let same = 0;
-  await waitFor(
-    () => {
-      const now = read();
-      same = now === last && now > 0 ? same + 1 : 0;
-      last = now;
-      return same >= 20;
-    },
-    { intervalMs: 20 },
-  );
-  return last;
-}
 
 /** Talks HTTP by hand, to see the chunks of the transfer encoding. */
 async function rawChunks(

@@ -3,7 +3,7 @@ import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Metering, MeterStart, StreamMeter } from './metering.ts';
 import { Spool, type SpoolEntry } from './spool.ts';
 import { finalEvent } from './usage-event.domain.ts';
-import { createUsagePublisher, type ClosablePublisher } from './usage.publisher.ts';
+import { createUsagePublisher, type RunningPublisher } from './usage.publisher.ts';
 
 /** Unacknowledged events at a time; after an outage the rest follows as they come back. */
 const MAX_IN_FLIGHT = 256;
@@ -48,7 +48,7 @@ export function createMetering(options: MeteringOptions): MeteringService {
 class SpooledMetering implements MeteringService {
   readonly #options: MeteringOptions;
   readonly #spool: Spool;
-  readonly #publisher: ClosablePublisher;
+  readonly #publisher: RunningPublisher;
   readonly #published: Counter<'outcome'>;
   readonly #writeErrors: Counter;
   /** Pending events that are not under way, oldest first. */
@@ -64,6 +64,12 @@ class SpooledMetering implements MeteringService {
 
   constructor(options: MeteringOptions) {
     this.#options = options;
+    this.#publisher = createUsagePublisher({
+      url: options.natsUrl,
+      name: options.clientName,
+      log: options.log,
+      onReady: () => this.#onReady(),
+    });
     const registers = [options.registry];
     this.#published = new Counter({
       name: 'finn_usage_published_total',
@@ -88,12 +94,7 @@ class SpooledMetering implements MeteringService {
     }
     const { recovered, pending } = this.#spool;
     if (pending > 0) options.log.info({ recovered, pending }, 'usage spool recovered');
-    this.#publisher = createUsagePublisher({
-      url: options.natsUrl,
-      name: options.clientName,
-      log: options.log,
-      onReady: () => this.#onReady(),
-    });
+    this.#publisher.start();
   }
 
   get connected(): boolean {

@@ -69,6 +69,7 @@ export class Spool {
   #acks = '';
   #flush: NodeJS.Immediate | undefined;
   #carriedBytes = 0;
+  #isRefused = false;
 
   /** @throws SpoolLockedError; the file system's error when the directory can't be used. */
   constructor(options: SpoolOptions) {
@@ -79,9 +80,14 @@ export class Spool {
     );
     mkdirSync(options.dir, { recursive: true, mode: 0o700 });
     this.#unlock = lockSpool(options.dir);
-    this.#streams = new SegmentLog(options.dir, 'streams');
-    this.#events = new SegmentLog(options.dir, 'events');
-    this.recovered = this.#recover(replay(this.#streams.readAll(), this.#events.readAll()));
+    try {
+      this.#streams = new SegmentLog(options.dir, 'streams');
+      this.#events = new SegmentLog(options.dir, 'events');
+      this.recovered = this.#recover(replay(this.#streams.readAll(), this.#events.readAll()));
+    } catch (error) {
+      this.#unlock();
+      throw error;
+    }
   }
 
   /** Size of all files. */
@@ -107,6 +113,7 @@ export class Spool {
     }
     const reserved = (this.#open.size + 1) * STREAM_RESERVE_BYTES + 2 * this.#segmentBytes;
     if (this.bytes + reserved > this.#options.maxBytes) throw new SpoolFullError();
+    if (this.#isRefused) this.#reclaim();
     this.#retryUnwritten();
     if (this.#unwritten.size > 0 || !this.#append(this.#streams, startLine(start, 0))) {
       throw new SpoolFullError();
@@ -230,10 +237,8 @@ export class Spool {
       this.#rotateStreamsWhenFull();
     }
     if (this.#acks !== '') {
-      const lines = this.#acks;
-      this.#acks = '';
-      // A refused acknowledgement costs a duplicate after a crash, which settles nothing.
-      this.#append(this.#events, lines);
+      // Kept when refused: a lost one costs a duplicate after a crash, which settles nothing.
+      if (this.#append(this.#events, this.#acks)) this.#acks = '';
       this.#rotateEventsWhenFull();
       this.#dropAcknowledged();
     }
@@ -241,7 +246,11 @@ export class Spool {
 
   #rotateStreamsWhenFull(): void {
     // Carrying everything forward must not fill the new segment at once.
-    if (this.#streams.activeBytes < Math.max(this.#segmentBytes, 2 * this.#carriedBytes)) return;
+    const fullBytes = Math.max(this.#segmentBytes, 2 * this.#carriedBytes);
+    if (this.#streams.activeBytes >= fullBytes) this.#rotateStreams();
+  }
+
+  #rotateStreams(): void {
     if (!this.#attempt(() => this.#streams.rotate())) return;
     let lines = '';
     for (const { start, completionTokens } of [
@@ -260,6 +269,16 @@ export class Spool {
     if (!this.#attempt(() => this.#events.rotate())) return;
     this.#dropAcknowledged();
     this.#compactEvents();
+  }
+
+  /** The disk refused a write: gives up whatever is not needed, at any size, before the next. */
+  #reclaim(): void {
+    this.#isRefused = false;
+    if (this.#events.activeBytes > 0) this.#attempt(() => this.#events.rotate());
+    this.#dropAcknowledged();
+    if (this.#streams.activeBytes > 0) this.#rotateStreams();
+    this.#compactEvents();
+    this.#flushNow();
   }
 
   #dropAcknowledged(): void {
@@ -298,6 +317,7 @@ export class Spool {
       change();
       return true;
     } catch (error) {
+      this.#isRefused = true;
       this.#options.onWriteError(error);
       return false;
     }

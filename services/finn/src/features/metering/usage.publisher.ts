@@ -34,7 +34,9 @@ export interface PublisherLog {
   warn(fields: object, message: string): void;
 }
 
-export interface ClosablePublisher extends UsagePublisher {
+export interface RunningPublisher extends UsagePublisher {
+  /** Connects in the background, for as long as it takes, and again after each loss. */
+  start(): void;
   close(): Promise<void>;
 }
 
@@ -44,19 +46,18 @@ interface Waiting {
   reject(error: Error): void;
 }
 
-/** Connects in the background for as long as it takes; returns at once. */
-export function createUsagePublisher(options: UsagePublisherOptions): ClosablePublisher {
-  const publisher = new JetStreamPublisher(options);
-  publisher.start();
-  return publisher;
+/** @throws Error when the URL can't be right. */
+export function createUsagePublisher(options: UsagePublisherOptions): RunningPublisher {
+  return new JetStreamPublisher(options);
 }
 
 /**
  * Publishes with one inbox for all acknowledgements: a request of its own for each event costs
  * finn and NATS about twice as much.
  */
-class JetStreamPublisher implements ClosablePublisher {
+class JetStreamPublisher implements RunningPublisher {
   readonly #options: UsagePublisherOptions;
+  readonly #connectionOptions: ConnectionOptions;
   readonly #inbox = createInbox();
   readonly #waiting = new Map<number, Waiting>();
   readonly #closing = Promise.withResolvers<undefined>();
@@ -70,6 +71,7 @@ class JetStreamPublisher implements ClosablePublisher {
 
   constructor(options: UsagePublisherOptions) {
     this.#options = options;
+    this.#connectionOptions = connectionOptions(options);
   }
 
   get connected(): boolean {
@@ -112,7 +114,7 @@ class JetStreamPublisher implements ClosablePublisher {
   async #run(): Promise<void> {
     do {
       try {
-        await this.#serve(await connect(connectionOptions(this.#options)));
+        await this.#serve(await connect(this.#connectionOptions));
       } catch (error) {
         this.#options.log.warn({ err: error }, 'NATS is not reachable');
       }
@@ -224,11 +226,17 @@ function readAck(text: string): 'acked' | 'duplicate' | undefined {
 }
 
 function connectionOptions({ url, name }: UsagePublisherOptions): ConnectionOptions {
-  const { protocol, host, username, password } = new URL(url);
+  // The URL may hold a password: no error repeats it.
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  if (parsed === undefined || !/^(?:nats|tls):$/.test(parsed.protocol)) {
+    throw new Error('the NATS URL must be like nats://user:password@host:4222');
+  }
+  const { protocol, host, username, password } = parsed;
   const user = decodeURIComponent(username);
   const pass = decodeURIComponent(password);
   return {
-    servers: `${protocol}//${host}`,
+    servers: host,
+    ...(protocol === 'tls:' ? { tls: {} } : {}),
     ...(user === '' ? {} : pass === '' ? { token: user } : { user, pass }),
     name,
     timeout: CONNECT_TIMEOUT_MS,

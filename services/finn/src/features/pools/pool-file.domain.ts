@@ -2,8 +2,7 @@ import { POOLS, type Pool } from '@arrakis/contracts';
 import { Type, type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 
-export const ProviderKind = Type.Enum(['openai-compatible', 'anthropic', 'local', 'canned']);
-export type ProviderKind = Static<typeof ProviderKind>;
+const ProviderKind = Type.Enum(['openai-compatible', 'anthropic', 'local', 'canned']);
 
 const TargetEntry = Type.Object(
   {

@@ -15,7 +15,7 @@ describe('a request to Anthropic', () => {
       { role: 'system', content: 'B' },
     ]);
     expect(body).toMatchObject({ system: 'A\n\nB', max_tokens: 7, stream: true });
-    expect(body['messages']).toEqual([{ role: 'user', content: 'hi' }]);
+    expect(body.messages).toEqual([{ role: 'user', content: 'hi' }]);
   });
 
   test('has alternating turns', () => {
@@ -38,7 +38,7 @@ describe('a request to Anthropic', () => {
       { role: 'user', content: '…' },
       { role: 'assistant', content: 'Once' },
     ]);
-    expect(bodyOf([{ role: 'system', content: 'x' }])['messages']).toHaveLength(1);
+    expect(bodyOf([{ role: 'system', content: 'x' }]).messages).toHaveLength(1);
   });
 });
 

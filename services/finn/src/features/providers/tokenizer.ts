@@ -13,7 +13,7 @@ export interface Tokenizer {
  * boundary (64 KiB of one letter take a second, of one emoji eighteen), so no run longer than a
  * window is given to it. A cut through a run changes the count by a token or so per window.
  */
-const WINDOW_CHARS = 512;
+const WINDOW_CHARS = 256;
 /** How far back from a window's end a space between words is looked for, where a cut is exact. */
 const BOUNDARY_SEARCH_CHARS = 64;
 /** Above this length only every n-th window is counted and the rest is taken to be alike. */

@@ -1,5 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { parseEndpoint, parseRetryAfter, statusError, transportError } from './vendor-http.domain.ts';
+import {
+  parseEndpoint,
+  parseRetryAfter,
+  statusError,
+  transportError,
+} from './vendor-http.domain.ts';
 
 describe('the failure of a status', () => {
   test.each([
@@ -20,7 +25,9 @@ describe('the failure of a status', () => {
 
   test('carries when to come again', () => {
     expect(statusError(429, { 'retry-after': '7' }).retryAfterMs).toBe(7000);
-    expect(statusError(503, { 'retry-after-ms': '250', 'retry-after': '7' }).retryAfterMs).toBe(250);
+    expect(statusError(503, { 'retry-after-ms': '250', 'retry-after': '7' }).retryAfterMs).toBe(
+      250,
+    );
   });
 });
 

@@ -84,7 +84,7 @@ describe('a client’s name for an agent', () => {
     '-a',
     'a b',
     'a\0',
-    `${'a'.repeat(64)}`,
+    'a'.repeat(64),
     '1:0x12:3',
     `01:${contract}:1`,
     `1:${contract}:01`,

@@ -14,7 +14,7 @@ import {
 const environment = fc.constantFrom<ApiKeyEnvironment>('live', 'test');
 const text = (alphabet: string, length: number) =>
   fc
-    .array(fc.constantFrom(...alphabet), { minLength: length, maxLength: length })
+    .array(fc.constantFrom(...Array.from(alphabet)), { minLength: length, maxLength: length })
     .map((characters) => characters.join(''));
 const key = fc
   .record({
@@ -43,15 +43,21 @@ describe('an API key', () => {
 
   it('is no key any more once one character is missing, added or foreign', () => {
     fc.assert(
-      fc.property(key, fc.nat(52), fc.constantFrom(...' _-.\n\0é/+='), (written, at, foreign) => {
-        const whole = formatApiKey(written);
-        const spoilt = [
-          whole.slice(0, at) + whole.slice(at + 1),
-          whole.slice(0, at) + foreign + whole.slice(at),
-        ];
-        if (whole[at] !== foreign) spoilt.push(whole.slice(0, at) + foreign + whole.slice(at + 1));
-        for (const broken of spoilt) expect(parseApiKey(broken)).toBeUndefined();
-      }),
+      fc.property(
+        key,
+        fc.nat(52),
+        fc.constantFrom(...Array.from(' _-.\n\0é/+=')),
+        (written, at, foreign) => {
+          const whole = formatApiKey(written);
+          const spoilt = [
+            whole.slice(0, at) + whole.slice(at + 1),
+            whole.slice(0, at) + foreign + whole.slice(at),
+          ];
+          if (whole[at] !== foreign)
+            spoilt.push(whole.slice(0, at) + foreign + whole.slice(at + 1));
+          for (const broken of spoilt) expect(parseApiKey(broken)).toBeUndefined();
+        },
+      ),
     );
   });
 

@@ -52,14 +52,17 @@ describe('creating a key', () => {
       lastUsedAt: undefined,
       revokedAt: undefined,
     });
-    const { rows } = await pool.query('SELECT * FROM freeside.api_keys WHERE id = $1', [key.keyId]);
+    const { rows } = await pool.query<{ key_hash: Buffer }>(
+      'SELECT * FROM freeside.api_keys WHERE id = $1',
+      [key.keyId],
+    );
     const dump = JSON.stringify(rows, (_, value: unknown) =>
       typeof value === 'bigint' ? String(value) : value,
     );
     expect(dump).toContain(parsed.keyPrefix);
     expect(dump).not.toContain(parsed.secret);
-    expect(rows[0].key_hash).toHaveLength(32);
-    expect(rows[0].key_hash.includes(parsed.secret)).toBe(false);
+    expect(rows[0]!.key_hash).toHaveLength(32);
+    expect(rows[0]!.key_hash.includes(parsed.secret)).toBe(false);
   });
 
   it('gives the limit counters their row', async () => {

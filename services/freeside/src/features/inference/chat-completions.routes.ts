@@ -17,7 +17,7 @@ import {
   type LimitHeaders,
 } from './http-answer.ts';
 import type { InferenceRoutesOptions } from './inference.routes.ts';
-import type { InferenceCommand } from './inference.service.ts';
+import type { InferenceCommand } from './inference.domain.ts';
 import { openaiLimitHeaders } from './limit-headers.domain.ts';
 import { API_KEY, KEY_ERRORS, errorResponses, jsonOrStream } from './route-schemas.ts';
 

@@ -1,6 +1,7 @@
 import type { Logger } from '@arrakis/service-kit';
 import type { Registry } from 'prom-client';
 import type { Reservations } from '../reservations/reservation.domain.ts';
+import { Admission, type AdmissionOptions } from './admission.ts';
 import { createInferenceEvents } from './events.ts';
 import { FinnBreakers } from './finn-breaker.ts';
 import { FinnCaller, type CallClock } from './finn-caller.ts';
@@ -14,7 +15,7 @@ export interface InferenceOptions {
   readonly logger: Logger;
   readonly registry: Registry;
   readonly reservations: Reservations;
-  readonly agents: InferenceServiceOptions['agents'];
+  readonly agents: AdmissionOptions['agents'];
   readonly tokens: InferenceServiceOptions['tokens'];
   readonly finn: {
     readonly url: string;
@@ -33,6 +34,7 @@ export interface Inference {
   close(): Promise<void>;
 }
 
+const NOTE_PERIOD_MS = 2_000;
 const BREAKER = { failures: 3, halfOpenAfterMs: 30_000 } as const;
 
 /** The inference service with everything of its own behind it. */
@@ -46,24 +48,28 @@ export function createInference(options: InferenceOptions): Inference {
     sleep: (ms, signal) => clock.sleep(ms, signal),
     onGaveUp: ({ reservationId, name }) => events.ledgerGaveUp(reservationId, name),
   });
-  const service = new InferenceService({
+  const admission = new Admission({
     reservations,
     agents,
-    tokens,
     retries,
     events,
     counter: new TokenCounter(),
-    finn: new FinnCaller({
-      client,
-      clock,
-      totalTimeoutMs: finn.totalTimeoutMs,
-      onAttempt: events.attempted,
-      breakers: new FinnBreakers({
-        ...(options.breaker ?? BREAKER),
-        onStateChange: events.breakerChanged,
-      }),
-    }),
-    ...(options.notePeriodMs === undefined ? {} : { notePeriodMs: options.notePeriodMs }),
+    wallClockMs: () => Date.now(),
+  });
+  const breakers = new FinnBreakers({
+    ...(options.breaker ?? BREAKER),
+    onStateChange: events.breakerChanged,
+  });
+  const { totalTimeoutMs } = finn;
+  const service = new InferenceService({
+    admission,
+    reservations,
+    tokens,
+    retries,
+    events,
+    finn: new FinnCaller({ client, breakers, clock, totalTimeoutMs, onAttempt: events.attempted }),
+    notePeriodMs: options.notePeriodMs ?? NOTE_PERIOD_MS,
+    monotonicMs: () => performance.now(),
   });
   return { service, close: () => client.destroy() };
 }

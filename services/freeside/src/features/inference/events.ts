@@ -3,28 +3,30 @@ import type { Logger } from '@arrakis/service-kit';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { BreakerState } from './finn-breaker.ts';
 import type { AttemptOutcome } from './finn-caller.ts';
-
-/** Which of the two public APIs a request came through. */
-export type InferenceApi = 'inference' | 'chat_completions';
+import type { InferenceApi } from './inference.domain.ts';
 
 /** What happens to inferences, as metric and, where somebody must look, log line. */
 export interface InferenceEvents {
   /** @param outcome `answered`, how a stream ended, or the code of the refusal */
-  finished(api: InferenceApi, outcome: string): void;
-  firstToken(seconds: number): void;
-  streamsChanged(active: number): void;
-  attempted(outcome: AttemptOutcome): void;
-  breakerChanged(pool: Pool, state: BreakerState): void;
-  contractVersionDiffers(version: string): void;
+  readonly finished: (api: InferenceApi, outcome: string) => void;
+  readonly firstToken: (seconds: number) => void;
+  readonly streamsChanged: (active: number) => void;
+  readonly attempted: (outcome: AttemptOutcome) => void;
+  readonly breakerChanged: (pool: Pool, state: BreakerState) => void;
+  readonly contractVersionDiffers: (version: string) => void;
   /** finn refused what we had validated: our fault or its. */
-  refusedByFinn(requestId: string, status: number, code: string | undefined): void;
-  streamBroke(requestId: string, reason: string): void;
+  readonly refusedByFinn: (requestId: string, status: number, code: string | undefined) => void;
+  readonly streamBroke: (requestId: string, reason: string) => void;
   /** The hold could not be decided, or what came between it and finn failed. */
-  failed(requestId: string, step: 'reserve' | 'find_agent' | 'sign', error: unknown): void;
+  readonly failed: (
+    requestId: string,
+    step: 'reserve' | 'find_agent' | 'sign',
+    error: unknown,
+  ) => void;
   /** A settlement or release failed and is tried again in the background. */
-  ledgerDeferred(requestId: string, operation: string, error: unknown): void;
+  readonly ledgerDeferred: (requestId: string, operation: string, error: unknown) => void;
   /** It never succeeded here; the usage event or the reconciliation job settles it. */
-  ledgerGaveUp(requestId: string, operation: string): void;
+  readonly ledgerGaveUp: (requestId: string, operation: string) => void;
 }
 
 const BREAKER_VALUES: Readonly<Record<BreakerState, number>> = { closed: 0, half_open: 1, open: 2 };

@@ -7,7 +7,7 @@ import {
   handleWhenResult,
   type CircuitBreakerPolicy,
 } from 'cockatiel';
-import type { FinnAttempt } from './finn.client.ts';
+import type { FinnAttempt } from './finn-attempt.ts';
 
 export type BreakerState = 'closed' | 'half_open' | 'open';
 

@@ -1,6 +1,6 @@
 import type { InferenceRequest, Pool } from '@arrakis/contracts';
 import type { BreakerOpen, FinnBreakers } from './finn-breaker.ts';
-import type { FinnAttempt, FinnClient } from './finn.client.ts';
+import type { FinnAttempt, FinnRequest } from './finn-attempt.ts';
 
 /** Time, as far as retries need it; replaced in tests. */
 export interface CallClock {
@@ -12,7 +12,7 @@ export interface CallClock {
 }
 
 export interface FinnCallerOptions {
-  readonly client: Pick<FinnClient, 'attempt'>;
+  readonly client: { attempt(request: FinnRequest): Promise<FinnAttempt> };
   readonly breakers: FinnBreakers;
   readonly totalTimeoutMs: number;
   readonly clock: CallClock;

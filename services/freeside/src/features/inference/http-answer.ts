@@ -3,7 +3,8 @@ import { ProblemError } from '@arrakis/service-kit';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { LimitState } from '../reservations/reservation.domain.ts';
 import { HttpClientStream } from './client-stream.ts';
-import type { AnswerHead, AnswerResult, StreamResult } from './inference.service.ts';
+import type { AnswerHead, AnswerResult } from './inference.domain.ts';
+import type { StreamResult } from './inference.service.ts';
 import type { Refusal } from './refusal.domain.ts';
 
 export type LimitHeaders = (limits: LimitState) => Record<string, string>;
@@ -30,7 +31,7 @@ export function answerHeaders(
 ): Record<string, string> {
   return {
     [HEADERS.poolUsed]: head.pool,
-    ...(head.personalityId === '' ? {} : { [HEADERS.personalityId]: head.personalityId }),
+    ...(head.personalityId === undefined ? {} : { [HEADERS.personalityId]: head.personalityId }),
     [HEADERS.contractVersion]: head.contractVersion,
     ...limitHeaders(head.limits),
     'cache-control': 'no-store',

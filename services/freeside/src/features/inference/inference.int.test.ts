@@ -105,7 +105,7 @@ describe('a stream', () => {
     });
     const reader = response.body!.getReader();
     const first = await reader.read();
-    expect(Buffer.from(first.value!).toString()).toContain('one');
+    expect(Buffer.from(first.value).toString()).toContain('one');
     gate.resolve(undefined);
     let rest = '';
     for (let read = await reader.read(); !read.done; read = await reader.read()) {
@@ -132,10 +132,10 @@ describe('OpenAI’s chat completions', () => {
     const chunks = events
       .slice(0, -1)
       .map(({ data }) => JSON.parse(data) as Record<string, unknown>);
-    expect(new Set(chunks.map((chunk) => chunk['id']))).toEqual(
+    expect(new Set(chunks.map((chunk) => chunk.id))).toEqual(
       new Set([`chatcmpl-${idOf(response)}`]),
     );
-    expect(chunks.map((chunk) => chunk['choices'])).toEqual([
+    expect(chunks.map((chunk) => chunk.choices)).toEqual([
       [
         {
           index: 0,
@@ -149,7 +149,7 @@ describe('OpenAI’s chat completions', () => {
       [{ index: 0, delta: {}, logprobs: null, finish_reason: 'stop' }],
       [],
     ]);
-    expect(chunks.at(-1)?.['usage']).toEqual({
+    expect(chunks.at(-1)?.usage).toEqual({
       prompt_tokens: 11,
       completion_tokens: 2,
       total_tokens: 13,

@@ -1,9 +1,15 @@
 import { INFERENCE_PATH, LIMITS, SSE_CONTENT_TYPE } from '@arrakis/contracts';
-import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify';
+import type {
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+  onRequestAsyncHookHandler,
+} from 'fastify';
 import { signalOfClient } from './client-stream.ts';
 import { abandon, answerHeaders, describe, openClientStream, problemOf } from './http-answer.ts';
 import { InferenceAnswer, InferenceBody } from './inference.schema.ts';
-import type { InferenceCommand, InferenceService } from './inference.service.ts';
+import type { InferenceCommand } from './inference.domain.ts';
+import type { InferenceService } from './inference.service.ts';
 import { limitHeaders } from './limit-headers.domain.ts';
 import { PassthroughEncoder } from './passthrough-encoder.ts';
 import type { PromptInput } from './prompt.domain.ts';
@@ -13,7 +19,7 @@ import { API_KEY, KEY_ERRORS, errorResponses, jsonOrStream } from './route-schem
 export interface InferenceRoutesOptions {
   readonly inference: InferenceService;
   /** Lets in keys that may infer, and sets `request.principal`. */
-  readonly requireKey: onRequestHookHandler;
+  readonly requireKey: onRequestAsyncHookHandler;
   /** How long a streaming client may go without reading. */
   readonly clientIdleTimeoutMs: number;
 }
@@ -99,7 +105,7 @@ async function answer(
     ...result.answer,
     nft_id: head.nftId,
     pool: head.pool,
-    personality_id: head.personalityId,
+    personality_id: head.personalityId ?? null,
   };
 }
 

@@ -53,5 +53,5 @@ export const InferenceAnswer = Type.Object({
   finish_reason: FinishReason,
   nft_id: Type.String(),
   pool: Pool,
-  personality_id: Type.String(),
+  personality_id: Type.Union([Type.String(), Type.Null()]),
 });

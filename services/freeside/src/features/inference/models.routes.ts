@@ -1,5 +1,5 @@
 import { ProblemError } from '@arrakis/service-kit';
-import type { FastifyInstance, onRequestHookHandler } from 'fastify';
+import type { FastifyInstance, onRequestAsyncHookHandler } from 'fastify';
 import { Type, type Static } from 'typebox';
 import { resolvePool, type Agent } from '../agents/agent.domain.ts';
 import type { ApiKeyPrincipal } from '../api-keys/api-key.domain.ts';
@@ -12,7 +12,7 @@ export interface ModelRoutesOptions {
     findAgent(communityId: string, ref: string): Promise<Agent | undefined>;
     listAgents(communityId: string): Promise<readonly Agent[]>;
   };
-  readonly requireKey: onRequestHookHandler;
+  readonly requireKey: onRequestAsyncHookHandler;
 }
 
 const ModelParams = Type.Object({

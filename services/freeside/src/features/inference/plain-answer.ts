@@ -1,6 +1,6 @@
 import { InferenceResponse } from '@arrakis/contracts';
 import { Compile } from 'typebox/compile';
-import type { FinnBody } from './finn.client.ts';
+import type { FinnBody } from './finn-attempt.ts';
 
 /** Twelve times what the longest answer should take. */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;

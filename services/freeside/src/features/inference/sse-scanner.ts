@@ -82,7 +82,8 @@ export class SseScanner {
   }
 
   #dispatch(): void {
-    const { id, data } = this;
+    const id = this.#id;
+    const data = this.#data;
     this.#id = undefined;
     this.#data = undefined;
     if (data !== undefined) this.#onEvent({ id, data });

@@ -7,7 +7,7 @@ import {
 } from '@arrakis/contracts';
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
-import type { FinnBody, FinnBodySink } from './finn.client.ts';
+import type { FinnBody, FinnBodySink } from './finn-attempt.ts';
 import { SseScanner, type SseEvent } from './sse-scanner.ts';
 import type { StreamEncoder } from './stream-encoder.ts';
 
@@ -108,7 +108,7 @@ class StreamRelay implements FinnBodySink {
   }
 
   onData(chunk: Buffer): void {
-    if (this.#last !== undefined || this.#resolved) return;
+    if (this.#isOver()) return;
     let bytes: Buffer;
     try {
       bytes = this.#scanner.push(chunk);
@@ -127,6 +127,10 @@ class StreamRelay implements FinnBodySink {
 
   onError(reason: 'cut' | 'timeout'): void {
     this.#fail(this.#last === 'error' ? 'error_event' : reason, undefined);
+  }
+
+  #isOver(): boolean {
+    return this.#last !== undefined || this.#resolved;
   }
 
   #onEvent(event: SseEvent): void {

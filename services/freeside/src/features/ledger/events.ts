@@ -1,3 +1,4 @@
+import { microForMetric } from '@arrakis/money';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Logger } from '@arrakis/service-kit';
 import type { Equation } from './store.ts';
@@ -31,8 +32,7 @@ export function createLedgerEvents(registry: Registry, logger: Logger): LedgerEv
         (sum, { driftMicro }) => sum + (driftMicro < 0n ? -driftMicro : driftMicro),
         0n,
       );
-      // A gauge is a float by nature; the exact drift is in the log line.
-      drift.set({ depth }, Number(total.toString()));
+      drift.set({ depth }, microForMetric(total));
       violations.set({ depth }, violated.length);
       checks.inc({ depth, outcome: violated.length === 0 ? 'balanced' : 'violated' });
       for (const { communityId, equation, driftMicro } of violated) {

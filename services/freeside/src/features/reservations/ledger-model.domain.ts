@@ -123,21 +123,36 @@ export function settle(
 ): ModelBooks {
   const reservation = books.reservations.get(id);
   if (reservation === undefined) return books;
-  if (isOpen(reservation)) {
-    const proven = carrier === 'journal' ? largest(count, reservation.relayed) : count;
-    const owed = owedFor(reservation, proven);
-    return close(books, reservation, owed > 0n ? 'finalized' : 'released', owed, carrier);
-  }
+  if (isOpen(reservation)) return capture(books, reservation, carrier, count);
+  const owed = owedFor(reservation, count);
   if (reservation.status === 'orphan_released' && reservation.settledBy === undefined) {
-    const owed = owedFor(reservation, count);
     return owed === 0n ? books : charge(books, reservation, owed, carrier);
   }
-  const outranks =
-    reservation.settledBy !== undefined && AUTHORITY[carrier] > AUTHORITY[reservation.settledBy];
-  const showsLess =
-    carrier === 'journal' && count.completionTokens <= reservation.relayed.completionTokens;
-  if (reservation.status !== 'finalized' || !outranks || showsLess) return books;
-  return correct(books, reservation, owedFor(reservation, count), carrier);
+  return mayCorrect(reservation, carrier, count)
+    ? correct(books, reservation, owed, carrier)
+    : books;
+}
+
+function capture(
+  books: ModelBooks,
+  reservation: ModelReservation,
+  carrier: 'final' | 'journal',
+  count: TokenCount,
+): ModelBooks {
+  const proven = carrier === 'journal' ? largest(count, reservation.relayed) : count;
+  const owed = owedFor(reservation, proven);
+  return close(books, reservation, owed > 0n ? 'finalized' : 'released', owed, carrier);
+}
+
+function mayCorrect(
+  reservation: ModelReservation,
+  carrier: 'final' | 'journal',
+  count: TokenCount,
+): boolean {
+  const { status, settledBy, relayed } = reservation;
+  if (status !== 'finalized' || settledBy === undefined) return false;
+  const showsLess = carrier === 'journal' && count.completionTokens <= relayed.completionTokens;
+  return AUTHORITY[carrier] > AUTHORITY[settledBy] && !showsLess;
 }
 
 /** Nothing reached the client. */

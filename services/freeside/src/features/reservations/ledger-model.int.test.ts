@@ -100,6 +100,12 @@ beforeAll(async () => {
 });
 afterAll(() => ledger.close());
 
+const CLOSE = {
+  release: model.release,
+  orphan: model.releaseOrphan,
+  reconcile: model.reconcile,
+} as const;
+
 class History {
   readonly #account: Account;
   readonly #ids = Array.from({ length: SLOTS }, () => randomUUID());
@@ -129,14 +135,10 @@ class History {
           next.count,
         );
       case 'release':
-        this.books = model.release(this.books, this.#id(next.slot));
-        return this.#settle(next.slot, 'release');
       case 'orphan':
-        this.books = model.releaseOrphan(this.books, this.#id(next.slot), this.at);
-        return this.#settle(next.slot, 'orphan');
       case 'reconcile':
-        this.books = model.reconcile(this.books, this.#id(next.slot), this.at);
-        return this.#settle(next.slot, 'reconcile');
+        this.books = CLOSE[next.kind](this.books, this.#id(next.slot), this.at);
+        return this.#settle(next.slot, next.kind);
       case 'expire':
         this.books = model.expire(this.books, this.at);
         await ledger.app.query('SELECT * FROM freeside.expire_lots(100)');

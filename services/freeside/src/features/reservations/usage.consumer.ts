@@ -81,9 +81,15 @@ export class UsageConsumer {
   async #handle(message: JsMsg): Promise<void> {
     const event = parse(message);
     try {
-      if (event === undefined) return await this.#park(message, 'malformed');
+      if (event === undefined) {
+        await this.#park(message, 'malformed');
+        return;
+      }
       const result = await this.#options.settle(toSettlement(event));
-      if (result.outcome === 'unknown') return await this.#park(message, 'unknown_reservation');
+      if (result.outcome === 'unknown') {
+        await this.#park(message, 'unknown_reservation');
+        return;
+      }
       message.ack();
       this.#options.events.usageEventConsumed(result.outcome);
     } catch (error) {

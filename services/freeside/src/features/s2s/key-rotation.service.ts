@@ -36,12 +36,11 @@ export interface RotateOptions {
   readonly finnUrls: readonly string[];
   readonly waitSeconds: number;
   /** How long the key may take to be served, and the canary to be accepted. */
-  readonly patienceMs?: number;
+  readonly patienceMs: number;
   /** The operator gave up. */
   readonly signal: AbortSignal;
 }
 
-const PATIENCE_MS = 30_000;
 const RETRY_MS = 1000;
 
 /**
@@ -216,7 +215,7 @@ export class KeyRotationService {
     signal: AbortSignal,
     attempt: () => Promise<string | undefined>,
   ): Promise<void> {
-    const deadline = this.#options.now().getTime() + (options.patienceMs ?? PATIENCE_MS);
+    const deadline = this.#options.now().getTime() + options.patienceMs;
     for (;;) {
       signal.throwIfAborted();
       const fault = await attempt();

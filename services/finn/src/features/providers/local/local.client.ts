@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   ProviderError,
@@ -45,7 +46,12 @@ export function createLocal(options: LocalOptions): Provider {
   const locate = (name: string): { model: LocalModel; modelPath: string } => {
     const model = findLocalModel(name);
     if (model === undefined) throw new ProviderError('rejected', 'there is no such local model');
-    return { model, modelPath: join(options.modelDir, model.file) };
+    const modelPath = join(options.modelDir, model.file);
+    // Asked here, where it costs microseconds: the process would need a second to find out.
+    if (!existsSync(modelPath)) {
+      throw new ProviderError('connect_failed', 'the file of the local model is not there');
+    }
+    return { model, modelPath };
   };
   return {
     async complete(request: ProviderRequest, sink: ProviderSink, signal: AbortSignal) {

@@ -60,6 +60,23 @@ export class Exchange {
     return this;
   }
 
+  /** Resolves when the bytes have left this process. */
+  async write(bytes: string): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.response.write(bytes, () => resolve());
+    });
+  }
+
+  /** Resolves when freeside reads on, or has gone. */
+  async untilDrained(): Promise<void> {
+    const done = new AbortController();
+    const { signal } = done;
+    await Promise.race([
+      once(this.response, 'drain', { signal }),
+      once(this.response, 'close', { signal }),
+    ]).finally(() => done.abort());
+  }
+
   done(): void {
     this.response.write(formatDoneEvent(usageOf(PROMPT_TOKENS, this.sent), 'stop'));
     this.end();
@@ -160,13 +177,9 @@ export class FakeFinn {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (request.method !== 'POST' || request.url !== INFERENCE_PATH)
-      throw new Error('a wrong path');
-    if (request.headers['content-type'] !== 'application/json') throw new Error('a wrong type');
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    const token = request.headers.authorization?.replace('Bearer ', '') ?? '';
-    if (!this.#isGenuine(token)) throw new Error('a token that is not genuine, or used before');
+    this.#check(request);
     const exchange = new Exchange(request, response, Buffer.concat(chunks).toString());
     const reservationId = exchange.claims.budget_reservation_id;
     if (request.headers[HEADERS.requestId] !== reservationId) throw new Error('a wrong request id');
@@ -177,6 +190,14 @@ export class FakeFinn {
     }
     await (this.#script.shift() ?? this.fallback)(exchange);
     if (response.headersSent && response.statusCode === 200) this.#ran.add(reservationId);
+  }
+
+  #check({ method, url, headers }: IncomingMessage): void {
+    if (method !== 'POST' || url !== INFERENCE_PATH) throw new Error('a wrong path');
+    if (headers['content-type'] !== 'application/json') throw new Error('a wrong type');
+    if (headers[HEADERS.contractVersion] !== CONTRACT_VERSION) throw new Error('a wrong version');
+    const token = headers.authorization?.replace('Bearer ', '') ?? '';
+    if (!this.#isGenuine(token)) throw new Error('a token that is not genuine, or used before');
   }
 
   /** Marks a reservation as having run although nothing was answered. */

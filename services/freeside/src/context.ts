@@ -1,0 +1,110 @@
+import { createPool } from '@arrakis/postgres';
+import { createRegistry, type Lifecycle, type Logger } from '@arrakis/service-kit';
+import { Gauge } from 'prom-client';
+import type { FreesideContext } from './app.ts';
+import type { FreesideConfig } from './config/config.ts';
+import type { FreesideSecrets } from './config/secrets.ts';
+import { AgentService } from './features/agents/service.ts';
+import { createApiKeyEvents, observeCacheSize } from './features/api-keys/events.ts';
+import { parsePeppers } from './features/api-keys/pepper.domain.ts';
+import { ApiKeyService } from './features/api-keys/service.ts';
+import { createInference } from './features/inference/create-inference.ts';
+import { BillingService } from './features/ledger/service.ts';
+import { createReservationEvents } from './features/reservations/events.ts';
+import { ReservationService } from './features/reservations/service.ts';
+import { createS2SEvents } from './features/s2s/events.ts';
+import { FileSigningKeySource } from './features/s2s/file-signing-key-source.ts';
+import { JwksService } from './features/s2s/jwks.service.ts';
+import { S2STokenService } from './features/s2s/s2s-token.service.ts';
+
+export interface ApiContext {
+  readonly http: FreesideContext;
+  /** Rejects when what every request needs can't be reached. */
+  readonly checks: Readonly<Record<string, () => Promise<void>>>;
+  /** Resolves when every settlement under way has reached the database. */
+  drain(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * Everything the role `api` consists of, wired.
+ *
+ * @throws PepperError, KeyStoreError when the secrets at hand can't be used.
+ */
+export async function createApiContext(
+  config: FreesideConfig,
+  secrets: FreesideSecrets,
+  logger: Logger,
+  lifecycle: Lifecycle,
+): Promise<ApiContext> {
+  const peppers = parsePeppers(secrets.apiKeyPepper.reveal());
+  const registry = createRegistry('freeside-api');
+  const s2sEvents = createS2SEvents(registry, logger);
+  const keys = await FileSigningKeySource.open({ dir: config.keyStoreDir, events: s2sEvents });
+  const db = createPool({
+    url: secrets.databaseUrl.reveal(),
+    max: config.databasePoolMax,
+    applicationName: 'freeside-api',
+    onError: (error) => logger.warn({ err: error }, 'database connection lost'),
+  });
+
+  const apiKeys = new ApiKeyService({ db, peppers, events: createApiKeyEvents(registry, logger) });
+  observeCacheSize(registry, apiKeys.cacheSize);
+  const agents = new AgentService({ db });
+  const reservations = new ReservationService({
+    db,
+    events: createReservationEvents(registry, logger),
+  });
+  observeQueue(registry, reservations);
+  const inference = createInference({
+    logger,
+    registry,
+    reservations,
+    agents,
+    tokens: new S2STokenService({ keys }),
+    finn: config.finn,
+  });
+
+  return {
+    http: {
+      logger,
+      registry,
+      isDraining: lifecycle.isDraining,
+      trustedProxies: config.http.trustedProxies,
+      apiKeys,
+      agents,
+      inference: inference.service,
+      jwks: new JwksService({ db, events: s2sEvents, activeKid: () => keys.current().kid }),
+      billing: new BillingService(db),
+    },
+    checks: {
+      postgres: async () => {
+        await db.query('SELECT 1');
+      },
+    },
+    async drain() {
+      await inference.service.drain();
+      await reservations.drain();
+    },
+    async close() {
+      await inference.close();
+      await apiKeys.close();
+      await keys.close();
+      await db.end();
+    },
+  };
+}
+
+function observeQueue(
+  registry: FreesideContext['registry'],
+  reservations: ReservationService,
+): void {
+  new Gauge({
+    name: 'freeside_ledger_queue_depth',
+    help: 'Ledger operations that wait for the next statement.',
+    registers: [registry],
+    collect() {
+      this.set(reservations.waiting);
+    },
+  });
+}

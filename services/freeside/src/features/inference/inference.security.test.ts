@@ -1,0 +1,570 @@
+import { request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
+import { LIMITS, type Problem } from '@arrakis/contracts';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { Harness, type TestKey } from './test-support/harness.ts';
+
+let harness: Harness;
+let key: TestKey;
+let stranger: TestKey;
+let strangersNft: string;
+
+beforeAll(async () => {
+  harness = await Harness.start();
+  key = await harness.openCommunity();
+  await harness.addAgent(key, 'ada', { tier: 'standard' });
+  stranger = await harness.openCommunity();
+  strangersNft = await harness.addAgent(stranger, 'eve');
+});
+afterEach(async () => {
+  expect(await harness.reservations(key)).toEqual([]);
+  expect((await harness.balances(key)).held).toBe(0n);
+  expect(harness.finn.requests).toHaveLength(0);
+});
+afterAll(async () => {
+  await harness.stop();
+});
+
+const INFERENCE = '/api/v1/inference';
+const CHAT = '/v1/chat/completions';
+const inference = (change: object): object => ({ nft_id: 'ada', prompt: 'Hi', ...change });
+const chat = (change: object): object => ({
+  model: 'ada',
+  messages: [{ role: 'user', content: 'Hi' }],
+  ...change,
+});
+
+interface Answer {
+  readonly status: number;
+  readonly code: string;
+  readonly fields: readonly string[];
+  readonly text: string;
+}
+
+async function read(response: Response, path: string): Promise<Answer> {
+  const text = await response.text();
+  const isOpenAi = path.startsWith('/v1/');
+  expect(response.headers.get('content-type')).toBe(
+    isOpenAi ? 'application/json; charset=utf-8' : 'application/problem+json',
+  );
+  expect(response.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
+  expect(response.headers.get('x-content-type-options')).toBe('nosniff');
+  const body = JSON.parse(text) as Problem & { error: Problem & { problem: string } };
+  const problem = isOpenAi ? body.error : body;
+  const code = isOpenAi ? body.error.problem : body.code;
+  const fields = (problem.errors ?? []).map((error) => error.field);
+  return { status: response.status, code, fields, text };
+}
+
+type Case = [
+  what: string,
+  path: string,
+  body: unknown,
+  status: number,
+  code: string,
+  field?: string,
+];
+
+const nested = (depth: number): string =>
+  `{"nft_id":"ada","prompt":${'['.repeat(depth)}${']'.repeat(depth)}}`;
+
+const CASES: Case[] = [
+  ['broken JSON', INFERENCE, '{"nft_id":', 400, 'malformed_json'],
+  ['broken JSON', CHAT, '{"model":', 400, 'malformed_json'],
+  ['an empty body', INFERENCE, '', 400, 'malformed_json'],
+  ['an array', INFERENCE, [], 400, 'invalid_request'],
+  ['a bare string', CHAT, '"x"', 400, 'invalid_request'],
+  ['deep nesting', INFERENCE, nested(500), 400, 'invalid_request'],
+  ['__proto__', INFERENCE, '{"nft_id":"ada","prompt":"Hi","__proto__":{}}', 400, 'malformed_json'],
+  [
+    'a number as text',
+    INFERENCE,
+    inference({ max_tokens: '1' }),
+    400,
+    'invalid_request',
+    '/max_tokens',
+  ],
+  [
+    'an array as number',
+    INFERENCE,
+    inference({ max_tokens: [1] }),
+    400,
+    'invalid_request',
+    '/max_tokens',
+  ],
+  [
+    'a boolean as text',
+    INFERENCE,
+    inference({ stream: 'true' }),
+    400,
+    'invalid_request',
+    '/stream',
+  ],
+  ['a number as prompt', INFERENCE, inference({ prompt: 5 }), 400, 'invalid_request', '/prompt'],
+  ['a null prompt', INFERENCE, inference({ prompt: null }), 400, 'invalid_request', '/prompt'],
+  [
+    'an unknown field',
+    INFERENCE,
+    inference({ max_token: 1 }),
+    400,
+    'invalid_request',
+    '/max_token',
+  ],
+  ['an unknown field', CHAT, chat({ max_token: 1 }), 400, 'invalid_request', '/max_token'],
+  ['no agent', INFERENCE, { prompt: 'Hi' }, 400, 'invalid_request', '/nft_id'],
+  ['no model', CHAT, { messages: chat({}) }, 400, 'invalid_request', '/model'],
+  ['no prompt', INFERENCE, { nft_id: 'ada' }, 400, 'invalid_request', '/prompt'],
+  ['an empty prompt', INFERENCE, inference({ prompt: '' }), 400, 'invalid_request', '/prompt'],
+  [
+    'a blank prompt',
+    INFERENCE,
+    inference({ prompt: ' \n\t\u00a0' }),
+    400,
+    'invalid_request',
+    '/prompt',
+  ],
+  [
+    'prompt and messages',
+    INFERENCE,
+    inference({ messages: [{ role: 'user', content: 'Hi' }] }),
+    400,
+    'invalid_request',
+    '/messages',
+  ],
+  ['no messages', CHAT, chat({ messages: [] }), 400, 'invalid_request', '/messages'],
+  [
+    'a blank message',
+    CHAT,
+    chat({ messages: [{ role: 'user', content: ' ' }] }),
+    400,
+    'invalid_request',
+    '/messages/0/content',
+  ],
+  [
+    'an empty message',
+    CHAT,
+    chat({ messages: [{ role: 'user', content: '' }] }),
+    400,
+    'invalid_request',
+    '/messages/0/content',
+  ],
+  [
+    'no content',
+    CHAT,
+    chat({ messages: [{ role: 'user' }] }),
+    400,
+    'invalid_request',
+    '/messages/0/content',
+  ],
+  [
+    'an unknown role',
+    CHAT,
+    chat({ messages: [{ role: 'root', content: 'x' }] }),
+    400,
+    'invalid_request',
+    '/messages/0/role',
+  ],
+  [
+    'an unknown part',
+    CHAT,
+    chat({ messages: [{ role: 'user', content: [{ type: 'x' }] }] }),
+    400,
+    'invalid_request',
+    '/messages/0/content/0/type',
+  ],
+  [
+    'an unknown member of a part',
+    CHAT,
+    chat({ messages: [{ role: 'user', content: [{ type: 'text', text: 'x', y: 1 }] }] }),
+    400,
+    'invalid_request',
+    '/messages/0/content/0/y',
+  ],
+  [
+    'an image',
+    CHAT,
+    chat({
+      messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'x' } }] }],
+    }),
+    422,
+    'unsupported_parameter',
+    '/messages/0/content/0/type',
+  ],
+  [
+    'a tool’s message',
+    CHAT,
+    chat({ messages: [{ role: 'tool', content: 'x', tool_call_id: '1' }] }),
+    422,
+    'unsupported_parameter',
+    '/messages/0/role',
+  ],
+  [
+    'too many messages',
+    CHAT,
+    chat({
+      messages: Array.from({ length: LIMITS.messages + 1 }, () => ({ role: 'user', content: 'x' })),
+    }),
+    400,
+    'invalid_request',
+    '/messages',
+  ],
+  ['NUL', INFERENCE, '{"nft_id":"ada","prompt":"a\\u0000b"}', 400, 'invalid_encoding', '/prompt'],
+  [
+    'NUL',
+    CHAT,
+    chat({ messages: [{ role: 'user', content: 'a\0b' }] }),
+    400,
+    'invalid_encoding',
+    '/messages/0/content',
+  ],
+  [
+    'a lone surrogate',
+    INFERENCE,
+    '{"nft_id":"ada","prompt":"a\\ud800"}',
+    400,
+    'invalid_encoding',
+    '/prompt',
+  ],
+  [
+    'max_tokens of 0',
+    INFERENCE,
+    inference({ max_tokens: 0 }),
+    400,
+    'invalid_request',
+    '/max_tokens',
+  ],
+  [
+    'a negative max_tokens',
+    INFERENCE,
+    inference({ max_tokens: -1 }),
+    400,
+    'invalid_request',
+    '/max_tokens',
+  ],
+  [
+    'a fractional max_tokens',
+    INFERENCE,
+    inference({ max_tokens: 1.5 }),
+    400,
+    'invalid_request',
+    '/max_tokens',
+  ],
+  [
+    'an absurd max_tokens',
+    INFERENCE,
+    inference({ max_tokens: 1e15 }),
+    400,
+    'invalid_request',
+    '/max_tokens',
+  ],
+  [
+    'an absurd max_completion_tokens',
+    CHAT,
+    chat({ max_completion_tokens: 1e9 }),
+    400,
+    'invalid_request',
+    '/max_completion_tokens',
+  ],
+  [
+    'both bounds',
+    CHAT,
+    chat({ max_tokens: 1, max_completion_tokens: 1 }),
+    400,
+    'invalid_request',
+    '/max_tokens',
+  ],
+  [
+    'stream_options without stream',
+    CHAT,
+    chat({ stream_options: { include_usage: true } }),
+    400,
+    'invalid_request',
+    '/stream_options',
+  ],
+  [
+    'a long prompt',
+    INFERENCE,
+    inference({ prompt: 'é'.repeat(LIMITS.promptBytes / 2 + 1) }),
+    413,
+    'body_too_large',
+    '/prompt',
+  ],
+  [
+    'a huge body',
+    INFERENCE,
+    inference({ prompt: 'a'.repeat(LIMITS.bodyBytes) }),
+    413,
+    'body_too_large',
+  ],
+  ['a temperature', CHAT, chat({ temperature: 0.2 }), 422, 'unsupported_parameter', '/temperature'],
+  [
+    'a temperature as text',
+    CHAT,
+    chat({ temperature: '1' }),
+    400,
+    'invalid_request',
+    '/temperature',
+  ],
+  [
+    'an absurd temperature',
+    CHAT,
+    chat({ temperature: 99 }),
+    400,
+    'invalid_request',
+    '/temperature',
+  ],
+  ['several choices', CHAT, chat({ n: 2 }), 422, 'unsupported_parameter', '/n'],
+  ['tools', CHAT, chat({ tools: [{ type: 'function' }] }), 422, 'unsupported_parameter', '/tools'],
+  ['a stop sequence', CHAT, chat({ stop: ['x'] }), 422, 'unsupported_parameter', '/stop'],
+  ['storage', CHAT, chat({ store: true }), 422, 'unsupported_parameter', '/store'],
+  [
+    'JSON mode',
+    CHAT,
+    chat({ response_format: { type: 'json_object' } }),
+    422,
+    'unsupported_parameter',
+    '/response_format',
+  ],
+  ['a long user', CHAT, chat({ user: 'x'.repeat(257) }), 400, 'invalid_request', '/user'],
+  ['an unknown agent', INFERENCE, inference({ nft_id: 'nobody' }), 404, 'agent_not_found'],
+  [
+    'an impossible agent',
+    INFERENCE,
+    inference({ nft_id: "'; DROP TABLE x" }),
+    404,
+    'agent_not_found',
+  ],
+  ['an unknown model', CHAT, chat({ model: 'gpt-4o' }), 404, 'model_not_found'],
+  ['an unknown pool of a model', CHAT, chat({ model: 'ada@huge' }), 404, 'model_not_found'],
+  ['an unknown pool', INFERENCE, inference({ pool: 'huge' }), 400, 'invalid_request', '/pool'],
+  ['a pool beyond the tier', INFERENCE, inference({ pool: 'flagship' }), 403, 'pool_not_allowed'],
+  ['a pool beyond the tier', CHAT, chat({ model: 'ada@flagship' }), 403, 'pool_not_allowed'],
+];
+
+describe('a bad body', () => {
+  it.each(CASES)('%s at %s is refused', async (_what, path, body, status, code, field) => {
+    for (const stream of [false, true]) {
+      const streamed =
+        stream && typeof body === 'object' && !Array.isArray(body) ? { stream, ...body } : body;
+      // Not while stream_options without stream is the fault.
+      if (stream && field === '/stream_options') continue;
+      const answer = await read(await harness.post(path, key, streamed), path);
+      expect(answer).toMatchObject({ status, code });
+      if (field !== undefined) expect(answer.fields).toContain(field);
+    }
+  });
+
+  it('says which bound was passed', async () => {
+    const response = await harness.post(INFERENCE, key, inference({ max_tokens: 1e9 }));
+    expect(await response.text()).toContain(String(LIMITS.maxTokens));
+  });
+
+  it('says that sampling belongs to the personality', async () => {
+    const response = await harness.post(CHAT, key, chat({ top_p: 0.5 }));
+    expect(await response.text()).toContain('personality');
+  });
+
+  it.each([
+    'text/plain',
+    'application/json; charset=latin1',
+    'application/jsonx',
+    'text/html, application/json',
+  ])('as %s is refused', async (contentType) => {
+    const headers = { authorization: `Bearer ${key.cleartext}`, 'content-type': contentType };
+    const response = await harness.post(INFERENCE, key, inference({}), { headers });
+    expect(await read(response, INFERENCE)).toMatchObject({
+      status: 415,
+      code: 'unsupported_media_type',
+    });
+  });
+});
+
+describe('another community’s agent', () => {
+  it.each([
+    [INFERENCE, (name: string) => inference({ nft_id: name }), 'nobody'],
+    [CHAT, (name: string) => chat({ model: name }), 'nobody'],
+  ])('is not told from one that doesn’t exist at %s', async (path, body, unknown) => {
+    const known = `1:0x${'cd'.repeat(20)}:1`;
+    const answers = await Promise.all(
+      ['eve', strangersNft, unknown, known].map(async (name) => {
+        const response = await harness.post(path, key, body(name));
+        const id = response.headers.get('x-request-id') ?? '';
+        return { ...(await read(response, path)), text: '', id: id.length };
+      }),
+    );
+    expect(new Set(answers.map((answer) => JSON.stringify(answer))).size).toBe(1);
+    expect(answers[0]?.status).toBe(404);
+  });
+
+  it('is not among the models', async () => {
+    const headers = { authorization: `Bearer ${key.cleartext}` };
+    const list = await (await fetch(`${harness.url}/v1/models`, { headers })).text();
+    expect(list).toContain('"ada@standard"');
+    expect(list).not.toContain('eve');
+    for (const name of ['eve', encodeURIComponent(strangersNft), 'ada@flagship', '%20']) {
+      const response = await fetch(`${harness.url}/v1/models/${name}`, { headers });
+      expect(await read(response, CHAT)).toMatchObject({ status: 404, code: 'model_not_found' });
+    }
+  });
+});
+
+describe('a bad key', () => {
+  const wrong = (): string =>
+    `${key.cleartext.slice(0, -1)}${key.cleartext.endsWith('a') ? 'b' : 'a'}`;
+  it.each<[string, () => string | undefined, string]>([
+    ['no key', () => undefined, 'unauthorized'],
+    ['another scheme', () => 'Basic abc', 'unauthorized'],
+    ['a key of another vendor', () => 'Bearer sk-abc', 'unauthorized'],
+    ['a wrong secret', () => `Bearer ${wrong()}`, 'invalid_api_key'],
+    [
+      'an unknown prefix',
+      () => `Bearer lf_live_${'a'.repeat(12)}_${'b'.repeat(32)}`,
+      'invalid_api_key',
+    ],
+  ])('%s is refused before the body is read', async (_what, authorization, code) => {
+    for (const path of [INFERENCE, CHAT]) {
+      const value = authorization();
+      const headers = {
+        'content-type': 'application/json',
+        ...(value === undefined ? {} : { authorization: value }),
+      };
+      const response = await harness.post(path, key, '{"broken', { headers });
+      expect(response.headers.get('www-authenticate')).toContain('Bearer');
+      expect(await read(response, path)).toMatchObject({ status: 401, code });
+    }
+  });
+
+  it('that was revoked is refused within two seconds', async () => {
+    const revoked = await harness.openCommunity();
+    await harness.addAgent(revoked, 'ada');
+    expect((await harness.post(INFERENCE, revoked, inference({}))).status).toBe(200);
+    harness.finn.reset();
+    await harness.revoke(revoked);
+    const response = await harness.post(INFERENCE, revoked, inference({}));
+    expect(await read(response, INFERENCE)).toMatchObject({ status: 401, code: 'invalid_api_key' });
+  });
+
+  it('of a sandbox is kept to the cheap pool', async () => {
+    const sandbox = await harness.openCommunity({ environment: 'test' });
+    await harness.addAgent(sandbox, 'ada', { tier: 'enterprise' });
+    const response = await harness.post(INFERENCE, sandbox, inference({ pool: 'standard' }));
+    expect(await read(response, INFERENCE)).toMatchObject({
+      status: 403,
+      code: 'pool_not_allowed',
+    });
+  });
+});
+
+describe('a limit', () => {
+  it('of credits says what is left and what would fit', async () => {
+    const poor = await harness.openCommunity({ micro: 1_000n });
+    await harness.addAgent(poor, 'ada');
+    const response = await harness.post(INFERENCE, poor, inference({ max_tokens: 4_000 }));
+    expect(response.status).toBe(402);
+    const { limit } = (await response.json()) as Problem;
+    expect(limit).toMatchObject({ limit: 'credits', remaining: '1000' });
+    expect(BigInt(limit?.required ?? '0')).toBeGreaterThan(1_000n);
+    expect(limit).not.toHaveProperty('resetsAt');
+    const fits = limit?.maxTokensThatFit ?? 0;
+    expect(fits).toBeGreaterThan(0);
+    expect(await harness.reservations(poor)).toEqual([]);
+    // What was said to fit does fit, and one more doesn't.
+    const tooMuch = await harness.post(INFERENCE, poor, inference({ max_tokens: fits + 1 }));
+    expect(tooMuch.status).toBe(402);
+    const enough = await harness.post(INFERENCE, poor, inference({ max_tokens: fits }));
+    expect(enough.status).toBe(200);
+    harness.finn.reset();
+  });
+
+  it('of requests says when it resets', async () => {
+    const slow = await harness.openCommunity({ rpm: 1 });
+    await harness.addAgent(slow, 'ada');
+    expect((await harness.post(INFERENCE, slow, inference({}))).status).toBe(200);
+    harness.finn.reset();
+    for (const path of [INFERENCE, CHAT]) {
+      const response = await harness.post(path, slow, path === CHAT ? chat({}) : inference({}));
+      expect(response.status).toBe(429);
+      expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0);
+      expect(response.headers.get('x-ratelimit-remaining')).toBe('0');
+      const body = (await response.json()) as Problem & { error?: Problem };
+      expect((body.error ?? body).limit).toMatchObject({
+        limit: 'requests_per_minute',
+        allowed: '1',
+        remaining: '0',
+        maxTokensThatFit: 0,
+      });
+    }
+    expect(await harness.reservations(slow)).toHaveLength(1);
+  });
+
+  it('of tokens says what would fit today', async () => {
+    const small = await harness.openCommunity({ tpd: 2_000 });
+    await harness.addAgent(small, 'ada');
+    const response = await harness.post(INFERENCE, small, inference({ max_tokens: 5_000 }));
+    expect(response.status).toBe(429);
+    const { code, limit } = (await response.json()) as Problem;
+    expect(code).toBe('token_limit_reached');
+    expect(limit).toMatchObject({ limit: 'tokens_per_day', allowed: '2000', remaining: '2000' });
+    expect(Date.parse(limit?.resetsAt ?? '')).toBeGreaterThan(Date.now());
+    expect(limit?.maxTokensThatFit).toBeGreaterThan(0);
+    expect(await harness.reservations(small)).toEqual([]);
+  });
+});
+
+describe('a bad request line or header', () => {
+  it('a method that isn’t offered is 405 with those that are', async () => {
+    const response = await fetch(`${harness.url}${INFERENCE}`);
+    expect(response.headers.get('allow')).toBe('POST');
+    expect(await read(response, INFERENCE)).toMatchObject({
+      status: 405,
+      code: 'method_not_allowed',
+    });
+  });
+
+  it('an unknown path is 404 in the envelope of its API', async () => {
+    for (const path of ['/v1/embeddings', '/api/v1/nothing']) {
+      const response = await harness.post(path, key, {});
+      expect(await read(response, path)).toMatchObject({ status: 404, code: 'not_found' });
+    }
+  });
+
+  it('a huge header is 431', async () => {
+    const response = await harness.post(INFERENCE, key, inference({}), {
+      headers: { 'x-filler': 'x'.repeat(20_000) },
+    });
+    expect(response.status).toBe(431);
+    expect(await response.json()).toMatchObject({ code: 'headers_too_large' });
+  });
+
+  it('garbage instead of HTTP is 400', async () => {
+    const { port } = new URL(harness.url);
+    const socket = connect(Number(port), '127.0.0.1').end('GARBAGE\r\n\r\n');
+    const chunks: Buffer[] = [];
+    for await (const chunk of socket) chunks.push(chunk as Buffer);
+    expect(Buffer.concat(chunks).toString()).toContain('HTTP/1.1 400');
+  });
+
+  it('two content types are refused', async () => {
+    const { promise, resolve } = Promise.withResolvers<number | undefined>();
+    const call = httpRequest(`${harness.url}${INFERENCE}`, { method: 'POST' }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    });
+    call.setHeader('authorization', `Bearer ${key.cleartext}`);
+    call.setHeader('content-type', ['application/json', 'text/plain']);
+    call.end(JSON.stringify(inference({})));
+    expect(await promise).toBe(415);
+  });
+
+  it('a request id of the client’s own is not believed', async () => {
+    const id = '00000000-0000-7000-8000-000000000000';
+    const response = await harness.post(INFERENCE, key, inference({ nft_id: 'nobody' }), {
+      headers: {
+        authorization: `Bearer ${key.cleartext}`,
+        'content-type': 'application/json',
+        'x-request-id': id,
+      },
+    });
+    expect(response.headers.get('x-request-id')).not.toBe(id);
+  });
+});
