@@ -69,7 +69,6 @@ export default defineConfig(
       'scripts/lib/env.ts',
       'test/**/*.ts',
       'packages/testkit/**/*.ts',
-      'vitest.config.ts',
     ],
     rules: { 'no-restricted-syntax': ['error', noStringBuiltSql, ...noFloatMoney] },
   },

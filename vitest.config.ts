@@ -8,8 +8,6 @@ const exclude = ['**/node_modules/**', '.arrakis/**'];
  */
 export default defineConfig({
   test: {
-    reporters: process.env['CI'] === 'true' ? ['default', 'json'] : ['default'],
-    outputFile: { json: '.arrakis/test-results.json' },
     projects: [
       {
         test: {

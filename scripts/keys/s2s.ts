@@ -213,9 +213,16 @@ async function withKeys(
       const [what = error.message, ...then] = describeStop(error);
       throw new PlainError(what, then, { cause: error });
     }
-    if (error instanceof KeyStoreError) throw new PlainError(error.message, [], { cause: error });
+    if (error instanceof KeyStoreError) {
+      throw new PlainError(`${error.message}.`, storeAdvice(error), { cause: error });
+    }
     throw error;
   }
+}
+
+function storeAdvice(error: KeyStoreError): string[] {
+  if (error.fault !== 'malformed' && error.fault !== 'mismatch') return [];
+  return ['Restore the file; or move it away and run bootstrap, which makes a new key.'];
 }
 
 /** An aborted pause rejects with a reason of its own; the signal's says who aborted. */

@@ -8,7 +8,7 @@ import { runService } from './run-service.ts';
 
 interface Behaviour {
   readonly drain?: 'ends' | 'hangs' | 'fails';
-  readonly start?: 'fails' | 'throws later';
+  readonly start?: 'fails' | 'throws at once' | 'throws later';
   readonly drainDeadlineMs: number;
 }
 
@@ -22,8 +22,9 @@ runService({
   lifecycle,
   drainDeadlineMs: behaviour.drainDeadlineMs,
   announceMs: 1,
-  start: async (signal) => {
-    if (behaviour.start === 'fails') throw new Error('no database');
+  start: (signal) => {
+    if (behaviour.start === 'fails') return Promise.reject(new Error('no database'));
+    if (behaviour.start === 'throws at once') throw new Error('no database');
     signal.addEventListener('abort', () => logger.info('signal aborted'));
     if (behaviour.start === 'throws later') {
       setImmediate(() => {

@@ -97,11 +97,14 @@ describe('a service process', () => {
     expect(messages).not.toContain('close');
   });
 
-  it('that cannot start says why and exits with 1', async () => {
-    const { code, lines } = await run({ start: 'fails', drainDeadlineMs: 5_000 }).ended();
-    expect(code).toBe(1);
-    expect(lines[0]).toMatchObject({ level: 'fatal', err: { message: 'no database' } });
-  });
+  it.each(['fails', 'throws at once'])(
+    'whose start %s says why and exits with 1',
+    async (start) => {
+      const { code, lines } = await run({ start, drainDeadlineMs: 5_000 }).ended();
+      expect(code).toBe(1);
+      expect(lines[0]).toMatchObject({ level: 'fatal', err: { message: 'no database' } });
+    },
+  );
 
   it('that meets an uncaught error logs it, closes and exits with 1', async () => {
     const service = run({ start: 'throws later', drain: 'ends', drainDeadlineMs: 5_000 });

@@ -71,7 +71,15 @@ export function runService(options: RunServiceOptions): void {
     options.logger.fatal({ err: error }, 'start failed');
     if (!lifecycle.isDraining()) grace.close();
   });
-  starting.resolve(options.start(lifecycle.signal));
+  starting.resolve(startSafely(options, lifecycle.signal));
+}
+
+/** What `start` throws before it returns a promise is a failed start too. */
+async function startSafely(
+  options: RunServiceOptions,
+  signal: AbortSignal,
+): Promise<RunningService> {
+  return await options.start(signal);
 }
 
 function causeOf(err: unknown, startFailed: boolean, signal: string | undefined): ShutdownCause {

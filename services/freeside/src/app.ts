@@ -83,6 +83,10 @@ async function registerProtection(app: FastifyInstance): Promise<void> {
     // JWKS and the OpenAPI document are public: other origins may read them.
     crossOriginResourcePolicy: { policy: 'cross-origin' },
   });
+  // What is refused before helmet's own hook had its turn.
+  app.addHook('onSend', async (_request, reply) => {
+    if (!reply.raw.hasHeader('x-content-type-options')) await reply.helmet();
+  });
 }
 
 async function registerDocumentation(app: FastifyInstance): Promise<void> {

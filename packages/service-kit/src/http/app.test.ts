@@ -355,6 +355,20 @@ describe('a failure', () => {
     }
   });
 
+  it.each(['/nothing', '/things/%00'])(
+    'met before the handler has what other hooks add to every answer: %s',
+    async (url) => {
+      const app = createApp();
+      app.addHook('onRequest', (_request, reply, done) => {
+        void reply.header('x-content-type-options', 'nosniff');
+        done();
+      });
+      const { headers, statusCode } = await app.inject(url);
+      expect(statusCode).toBeGreaterThanOrEqual(400);
+      expect(headers['x-content-type-options']).toBe('nosniff');
+    },
+  );
+
   it("wears OpenAI's envelope where the route is OpenAI's", async () => {
     const response = await throwing(new ProblemError({ code: 'invalid_api_key' })).inject(
       '/v1/fail',

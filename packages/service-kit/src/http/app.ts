@@ -104,6 +104,11 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
   app.decorateRequest('failure');
   app.addHook('onRequest', (request, reply, done) => {
     begin(request, reply);
+    done();
+  });
+  // After every onRequest hook, so that a refusal too has what those add (security headers, for
+  // one), and before the body is read.
+  app.addHook('preParsing', (request, _reply, _body, done) => {
     if (request.is404) done(notFound(methodsOf(pathOf(request))));
     else done(findHeadFault(request));
   });

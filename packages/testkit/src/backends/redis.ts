@@ -78,6 +78,7 @@ async function ping(url: string): Promise<void> {
     lazyConnect: true,
     connectTimeout: 2_000,
     commandTimeout: 2_000,
+    socketTimeout: 2_000,
     retryStrategy: () => null,
     maxRetriesPerRequest: 0,
   });

@@ -79,7 +79,7 @@ const allPoolsAlike: TargetsFor = (vendor) =>
   ) as ReturnType<TargetsFor>;
 
 /** What finn stands on: real backends, a fake vendor and a fake of freeside's key set. */
-async function startSurroundings() {
+export async function startSurroundings() {
   const [database, redis, nats, vendor, spoolDir] = await Promise.all([
     createTestDatabase(),
     createTestRedis(),
@@ -98,7 +98,7 @@ async function startSurroundings() {
   };
   return { database, redis, nats, vendor, spoolDir, key, jwks, usage, close };
 }
-type Surroundings = Awaited<ReturnType<typeof startSurroundings>>;
+export type Surroundings = Awaited<ReturnType<typeof startSurroundings>>;
 
 function configOf({ jwks, vendor, spoolDir }: Surroundings, options: StartFinnOptions): FinnConfig {
   const targets = (options.targets ?? allPoolsAlike)(vendor);

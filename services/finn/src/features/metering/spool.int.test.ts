@@ -1,8 +1,10 @@
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { meterStart } from './meter-start.testkit.ts';
 import { SpoolFullError } from './metering.ts';
@@ -10,6 +12,7 @@ import { SpoolLockedError } from './spool-lock.ts';
 import { Spool, type SpoolEntry } from './spool.ts';
 import { finalEvent } from './usage-event.domain.ts';
 
+const FULL_DISK_CHILD = fileURLToPath(new URL('./full-disk-child.testkit.ts', import.meta.url));
 const now = new Date('2026-11-22T10:00:00Z');
 let dir: string;
 let opened: Spool[];
@@ -271,6 +274,19 @@ describe('a disk that refuses', () => {
     mkdirSync(dir);
     expect(() => spool.begin(meterStart())).not.toThrow();
     expect(writeErrors).toHaveLength(1);
+  });
+
+  test('in the middle of a segment is met with a new one, and the torn line is skipped', () => {
+    // Node ignores the signal that the limit sends: writes fail as on a full disk.
+    const limited = `ulimit -f 64; exec "$0" "$@"`;
+    const printed = execFileSync('bash', ['-c', limited, process.execPath, FULL_DISK_CHILD, dir], {
+      encoding: 'utf8',
+    });
+    expect(JSON.parse(printed)).toEqual({ errors: ['EFBIG'], pending: 1 });
+    expect([...open().pendingEvents()]).toMatchObject([
+      { completion_tokens: 777, finality: 'final' },
+      { completion_tokens: 0, finality: 'recovered' },
+    ]);
   });
 
   test('costs no count of a running stream', async () => {

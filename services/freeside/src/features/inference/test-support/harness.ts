@@ -166,10 +166,10 @@ export class Harness {
   }
 
   async stop(): Promise<void> {
-    await this.app.close();
-    await this.inference.close();
-    await this.finn.stop();
-    await this.#close();
+    process.stderr.write('STOP a\n');await this.app.close();
+    process.stderr.write('STOP b\n');await this.inference.close();
+    process.stderr.write('STOP c\n');await this.finn.stop();
+    process.stderr.write('STOP d\n');await this.#close();
   }
 
   /** A community with credits and a key. */
