@@ -4,7 +4,7 @@
 .POSIX:
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs reset env model install test lint typecheck architecture unit integration \
+.PHONY: help up down status logs reset api-key signing-key model env install test lint typecheck architecture unit integration \
 	e2e generate format
 
 BIN := node_modules/.bin
@@ -34,6 +34,12 @@ logs: install ## Follow the logs; S=finn for one process
 reset: install ## Stop everything and delete its data (asks first; FORCE=1 does not)
 	@$(UP) reset
 
+api-key: install ## Create, list, rotate, revoke API keys: make api-key A='list'
+	@$(UP) keys api-key $(A)
+
+signing-key: install ## List, rotate, retire the service's signing keys: make signing-key A='list'
+	@$(UP) keys s2s $(A)
+
 model: install ## Fetch the small local model, once (make up does it by itself)
 	@$(UP) model
 
@@ -62,13 +68,13 @@ architecture: install ## Who may import whom, and what nothing imports
 	@$(NPM) architecture
 
 unit: install ## Tests without I/O
-	@$(VITEST) --exclude '**/*.int.test.ts' --exclude '**/*.security.test.ts' --exclude 'test/**'
+	@$(VITEST) --project unit
 
-integration: install ## Tests against real PostgreSQL, Redis and NATS
-	@$(VITEST) .int.test.ts .security.test.ts
+integration: install ## Tests against real PostgreSQL, Redis and NATS, which they start
+	@$(VITEST) --project integration
 
 e2e: install ## Tests with real processes
-	@$(VITEST) test/
+	@$(VITEST) --project e2e
 
 generate: install ## Write the generated files anew
 	@$(NPM) generate

@@ -117,7 +117,7 @@ function leaks(text: string): string[] {
   const lower = text.toLowerCase();
   return [
     ...[...pems.values()].flatMap(traces).filter((trace) => lower.includes(trace.toLowerCase())),
-    ...(/PRIVATE KEY|"d"\s*:/i.test(text) ? ['a marker of private keys'] : []),
+    ...(/PRIVATE KEY|"d"\s*:/.test(text) ? ['a marker of private keys'] : []),
   ];
 }
 

@@ -49,7 +49,14 @@ mkdir -p "$(dirname "$log")" 2>/dev/null || {
 
 npm ci --loglevel=error --no-audit --no-fund >"$log" 2>&1 &
 npm=$!
-trap 'kill "$npm" 2>/dev/null; wait "$npm" 2>/dev/null; say; say "Interrupted; run make again to install."; exit 130' INT TERM
+interrupted() {
+  kill "$npm" 2>/dev/null || :
+  wait "$npm" 2>/dev/null || :
+  say
+  say 'Interrupted. Run make again: it installs from the start.'
+  exit 130
+}
+trap interrupted INT TERM
 
 seconds=0
 while kill -0 "$npm" 2>/dev/null; do

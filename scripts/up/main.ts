@@ -4,6 +4,7 @@ import { inspect } from 'node:util';
 import { explain, PlainError } from '../lib/plain-error.ts';
 import { endRunning } from '../lib/run.ts';
 import { down } from './commands/down.ts';
+import { keys } from './commands/keys.ts';
 import { logs } from './commands/logs.ts';
 import { model } from './commands/model.ts';
 import { reset } from './commands/reset.ts';
@@ -16,7 +17,7 @@ import { dropLock } from './state.ts';
 const folders = locateFolders();
 const report = new Report(process.stdout);
 
-async function main(command: string | undefined, argument: string | undefined): Promise<void> {
+async function main(command: string | undefined, args: readonly string[]): Promise<void> {
   switch (command) {
     case 'up':
       return up(folders, report);
@@ -26,14 +27,19 @@ async function main(command: string | undefined, argument: string | undefined): 
       if (!(await status(folders, report))) process.exitCode = 1;
       return;
     case 'logs':
-      return logs(folders, report, argument);
+      return logs(folders, report, args[0]);
     case 'reset':
       return reset(folders, report);
     case 'model':
       return model(folders, report);
+    case 'keys':
+      process.exitCode = await keys(folders, args[0], args.slice(1));
+      return;
     case undefined:
     default:
-      throw new PlainError('usage: main.ts up | down | status | logs [process] | reset | model');
+      throw new PlainError(
+        'usage: main.ts up | down | status | logs [process] | reset | model | keys …',
+      );
   }
 }
 
@@ -62,14 +68,15 @@ function keepDetails(error: unknown, { logs: folder }: Folders): string | undefi
   }
 }
 
-const [command, argument] = process.argv.slice(2);
+const [command, ...args] = process.argv.slice(2);
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    onInterrupt(command, signal);
+  // A key script hears the signal itself and ends in good order; its exit code is ours.
+  process.on(signal, () => {
+    if (command !== 'keys') onInterrupt(command, signal);
   });
 }
 try {
-  await main(command, argument === '' ? undefined : argument);
+  await main(command, args);
 } catch (error) {
   dropLock(folders);
   const plain = explain(error);

@@ -1,5 +1,5 @@
 import OpenAI from 'openai';
-import { readSse } from '@arrakis/testkit';
+import { readSse, waitFor } from '@arrakis/testkit';
 import { priceTokens } from '@arrakis/money';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -35,7 +35,7 @@ describe('the OpenAI SDK', () => {
         messages: [{ role: 'user', content: 'What is it worth?' }],
         stream: true,
         stream_options: { include_usage: true },
-        max_tokens: 64,
+        max_completion_tokens: 64,
       })
       .withResponse();
     let text = '';
@@ -131,10 +131,9 @@ describe('our own API', () => {
       string,
       string
     >;
-    const sum =
-      BigInt(balance['available']!) + BigInt(balance['held']!) + BigInt(balance['spent']!);
+    const sum = BigInt(balance.available!) + BigInt(balance.held!) + BigInt(balance.spent!);
     expect(sum).toBe(5_000_000n);
-    expect(BigInt(balance['spent']!)).toBeGreaterThan(0n);
+    expect(BigInt(balance.spent!)).toBeGreaterThan(0n);
   });
 });
 
@@ -210,8 +209,8 @@ describe('the service', () => {
     const id = response.headers.get('x-request-id')!;
     await receiptOf(platform, id);
     for (const name of ['api', 'finn'] as const) {
-      const lines = platform.services[name].logs().filter((line) => line['requestId'] === id);
-      expect(lines.length, name).toBeGreaterThan(0);
+      const seen = () => platform.services[name].logs().some((line) => line.requestId === id);
+      await waitFor(seen);
     }
   });
 });

@@ -12,6 +12,8 @@ export const HEADERS = {
   tokenCount: 'x-token-count',
   /** Tokens of the prompt as finn counted them before it began. */
   promptTokens: 'x-prompt-tokens',
+  /** The model that answers, for the receipt; visible ASCII. */
+  modelUsed: 'x-model-used',
 } as const;
 
 /** Bounds of one request. Bytes are UTF-8. */

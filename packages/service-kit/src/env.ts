@@ -135,9 +135,7 @@ function parseNumber(text: string, whole: boolean): number | undefined {
 }
 
 /** The closed list of values of an enumeration or a union of literals. */
-export function allowedValues(
-  property: EnvProperty,
-): readonly (string | number | boolean)[] | undefined {
+function allowedValues(property: EnvProperty): readonly (string | number | boolean)[] | undefined {
   if (property.const !== undefined) return [property.const];
   if (property.enum !== undefined) return property.enum;
   const members = property.anyOf?.map((member) => member.const);

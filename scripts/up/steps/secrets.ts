@@ -14,8 +14,12 @@ export interface LocalSecrets {
   readonly finnPassword: string;
 }
 
+export function secretsFile(folders: Folders): string {
+  return join(folders.state, 'secrets.json');
+}
+
 export function ensureSecrets(folders: Folders): Done<LocalSecrets> {
-  const path = join(folders.state, 'secrets.json');
+  const path = secretsFile(folders);
   const text = readIfExists(path);
   if (text !== undefined) return { did: 'kept', value: parse(text, path) };
   const secrets: LocalSecrets = {

@@ -98,7 +98,7 @@ export async function createContext(
     await Promise.all([jwks.close(), db.end()]);
     redis.disconnect();
   };
-  const checks = createChecks({ db, redis, metering, keys, pools });
+  const checks = createChecks({ db, redis, keys, pools });
   return { logger, registry, lifecycle, events, auth, inference, checks, close };
 }
 

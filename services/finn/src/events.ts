@@ -47,6 +47,9 @@ export function createEvents(registry: Registry, logger: Logger) {
     probeFailed(target: string, error: unknown): void {
       logger.warn({ target, err: error }, 'target probe failed');
     },
+    targetKnown(target: string): void {
+      metrics.breaker.set({ target }, BREAKER_VALUES.closed);
+    },
     breakerChanged(target: string, state: Breaker['state']): void {
       metrics.breaker.set({ target }, BREAKER_VALUES[state]);
       logger.warn({ target, state }, 'breaker changed');

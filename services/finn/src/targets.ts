@@ -34,7 +34,7 @@ export function createTargets(deps: TargetDeps): TargetsByPool {
 function createTarget(entry: TargetEntry, deps: TargetDeps): Target {
   const { config, apiKeys, logger, events, nowMs } = deps;
   const { provider: kind, apiKey, baseUrl, tokenizer, maxTokensField } = entry;
-  events.breakerChanged(entry.name, 'closed');
+  events.targetKnown(entry.name);
   const provider = createProvider(
     {
       provider: kind,

@@ -84,8 +84,9 @@ async function registerProtection(app: FastifyInstance): Promise<void> {
     crossOriginResourcePolicy: { policy: 'cross-origin' },
   });
   // What is refused before helmet's own hook had its turn.
-  app.addHook('onSend', async (_request, reply) => {
-    if (!reply.raw.hasHeader('x-content-type-options')) await reply.helmet();
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    if (!reply.raw.hasHeader('x-content-type-options')) reply.helmet();
+    done();
   });
 }
 

@@ -1,27 +1,14 @@
+import { natsOptions } from '@arrakis/nats';
 import type { Logger } from '@arrakis/service-kit';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 
-/**
- * Connects in the background and reconnects for ever, so that a service starts and lives without
- * NATS. Credentials come with the URL (`nats://user:password@host:port`).
- */
+/** Resolves at the first connection, however long that takes; reconnects for ever after it. */
 export async function connectNats(
   url: string,
   name: string,
   logger: Logger,
 ): Promise<NatsConnection> {
-  const { protocol, host, username, password } = new URL(url);
-  const connection = await connect({
-    servers: `${protocol}//${host}`,
-    name,
-    ...(username === '' ? {} : { user: decodeURIComponent(username) }),
-    ...(password === '' ? {} : { pass: decodeURIComponent(password) }),
-    waitOnFirstConnect: true,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: 500,
-    reconnectJitter: 250,
-    pingInterval: 10_000,
-  });
+  const connection = await connect({ ...natsOptions(url, name), waitOnFirstConnect: true });
   void logStatus(connection, logger);
   return connection;
 }

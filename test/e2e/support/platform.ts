@@ -127,7 +127,7 @@ export async function startPlatform(): Promise<Platform> {
           DATABASE_URL: database.migratorUrl,
           S2S_KEY_STORE_DIR: join(dir, 'keys'),
           API_KEY_PEPPER: PEPPER,
-          PATH: process.env['PATH'] ?? '',
+          PATH: process.env.PATH ?? '',
         },
       },
     );

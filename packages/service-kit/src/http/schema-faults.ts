@@ -5,7 +5,7 @@ import { pointerToken } from './field-name.ts';
 const MAX_FAULTS = 10;
 
 /** One complaint of AJV. */
-export interface SchemaComplaint {
+interface SchemaComplaint {
   readonly keyword: string;
   readonly instancePath: string;
   readonly params: ComplaintParams;

@@ -140,7 +140,9 @@ export async function startFinn(options: StartFinnOptions = {}): Promise<TestFin
   };
   const lines: Record<string, unknown>[] = [];
   const context = await createContext(config, secrets, loggerInto(lines), createLifecycle());
-  await waitFor(() => context.checks.nats().then(() => true), { what: 'NATS connected' });
+  const natsConnected = async () =>
+    (await context.registry.getSingleMetricAsString('finn_nats_connected')).endsWith(' 1');
+  await waitFor(natsConnected, { what: 'NATS connected' });
   const app = await buildApp(context);
   await app.listen(config.http);
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;

@@ -5,6 +5,7 @@ export interface AnswerHead {
   readonly poolUsed: Pool;
   readonly personalityId: string;
   readonly promptTokens: number;
+  readonly model: string;
 }
 
 /**

@@ -417,6 +417,21 @@ describe('limits of time and space', () => {
     }
   });
 
+  test('a full spool refuses before the vendor is asked, and uses nothing up', async () => {
+    const other = await startFinn({ spoolMaxBytes: 1 });
+    try {
+      const claims = { budget_reservation_id: randomUUID() };
+      for (let time = 0; time < 2; time += 1) {
+        const response = await other.infer({ prompt: 'x', stream: true }, { claims });
+        expect(response.statusCode).toBe(503);
+        expect(await response.body.json()).toMatchObject({ code: 'service_unavailable' });
+      }
+      expect(other.vendor.requests.filter(({ method }) => method === 'POST')).toHaveLength(0);
+    } finally {
+      await other.close();
+    }
+  });
+
   test('a reader that comes late loses nothing', async () => {
     const steps = Array.from({ length: 120 }, (_, n) => `${n}`.padEnd(32 * 1024, 'x'));
     finn.vendor.script(MODEL, { steps });

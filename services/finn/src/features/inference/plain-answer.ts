@@ -6,6 +6,7 @@ import {
   type Usage,
 } from '@arrakis/contracts';
 import type { FastifyReply } from 'fastify';
+import { headerText } from '@arrakis/service-kit';
 import type { Answer, AnswerHead } from './answer.ts';
 import { ended, followCaller } from './caller.ts';
 
@@ -52,6 +53,7 @@ export class PlainAnswer implements Answer {
         [HEADERS.poolUsed]: this.#head.poolUsed,
         [HEADERS.personalityId]: this.#head.personalityId,
         [HEADERS.promptTokens]: String(this.#head.promptTokens),
+        [HEADERS.modelUsed]: headerText(this.#head.model),
         [HEADERS.tokenCount]: String(usage.completion_tokens),
         'cache-control': 'no-store',
       })

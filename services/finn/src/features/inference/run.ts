@@ -116,7 +116,7 @@ export class InferenceRun {
       personalityId,
       promptTokens,
     });
-    answer.begin({ poolUsed: pool, personalityId, promptTokens }, (tokens) =>
+    answer.begin({ poolUsed: pool, personalityId, promptTokens, model: target.model }, (tokens) =>
       meter.progress(tokens),
     );
     const attempt = new Attempt({

@@ -6,7 +6,12 @@ import { waitFor } from '@arrakis/testkit';
 import { afterEach, expect, test } from 'vitest';
 import { SseAnswer } from './sse-answer.ts';
 
-const HEAD = { poolUsed: 'cheap', personalityId: '0123456789abcdef', promptTokens: 7 } as const;
+const HEAD = {
+  poolUsed: 'cheap',
+  personalityId: '0123456789abcdef',
+  promptTokens: 7,
+  model: 'm',
+} as const;
 
 const cleanups: (() => void)[] = [];
 afterEach(() => cleanups.splice(0).forEach((cleanup) => cleanup()));

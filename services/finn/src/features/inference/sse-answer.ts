@@ -10,6 +10,7 @@ import {
   type Problem,
   type Usage,
 } from '@arrakis/contracts';
+import { headerText } from '@arrakis/service-kit';
 import type { Answer, AnswerHead } from './answer.ts';
 import { ended, followCaller } from './caller.ts';
 
@@ -142,6 +143,7 @@ export class SseAnswer implements Answer {
       [HEADERS.poolUsed]: this.#head.poolUsed,
       [HEADERS.personalityId]: this.#head.personalityId,
       [HEADERS.promptTokens]: String(this.#head.promptTokens),
+      [HEADERS.modelUsed]: headerText(this.#head.model),
       ...trailer,
     });
   }

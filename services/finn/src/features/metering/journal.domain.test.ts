@@ -9,7 +9,7 @@ import {
   startLine,
   type Replay,
 } from './journal.domain.ts';
-import { meterStart } from './meter-start.testkit.ts';
+import { meterStart } from './test-support/meter-start.ts';
 import { finalEvent, recoveredEvent } from './usage-event.domain.ts';
 
 const now = new Date('2026-11-22T10:00:00Z');

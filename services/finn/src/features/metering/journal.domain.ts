@@ -1,7 +1,7 @@
 import { UsageEvent } from '@arrakis/contracts';
 import { Type, type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
-import type { MeterStart } from './metering.ts';
+import type { MeterStart } from './usage-event.domain.ts';
 
 /**
  * The journal's lines, one JSON object each. `streams` holds starts, progress and ends; `events`
@@ -60,7 +60,7 @@ export function parseLine(text: string): Line | undefined {
   }
 }
 
-export interface UnfinishedStream {
+interface UnfinishedStream {
   readonly start: MeterStart;
   readonly completionTokens: number;
 }

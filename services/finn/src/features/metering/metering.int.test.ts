@@ -12,10 +12,10 @@ import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import type { Registry } from 'prom-client';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { meterStart } from './meter-start.testkit.ts';
+import { meterStart } from './test-support/meter-start.ts';
 import { createMetering, type MeteringService } from './metering.service.ts';
 
-const CHILD = fileURLToPath(new URL('./metering-child.testkit.ts', import.meta.url));
+const CHILD = fileURLToPath(new URL('./test-support/metering-child.ts', import.meta.url));
 const quiet = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 let nats: RunningNats;

@@ -12,7 +12,7 @@ const MAX_RETRY_MS = 10_000;
 /** A full disk refuses every write: say so now and then, count always. */
 const WRITE_ERROR_LOG_INTERVAL_MS = 10_000;
 
-export interface MeteringLog {
+interface MeteringLog {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
@@ -208,6 +208,9 @@ class SpooledMetering implements MeteringService {
       });
     gauge('finn_usage_pending', 'Usage events that JetStream has not acknowledged.', () => {
       return spool.pending;
+    });
+    gauge('finn_nats_connected', '1 while JetStream can be published to, else 0.', () => {
+      return this.#publisher.connected ? 1 : 0;
     });
     gauge('finn_spool_bytes', 'Size of the usage spool on disk.', () => spool.bytes);
     new Counter({

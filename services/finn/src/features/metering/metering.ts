@@ -1,15 +1,7 @@
-import type { Pool, UsageEvent } from '@arrakis/contracts';
+import type { UsageEvent } from '@arrakis/contracts';
+import type { MeterStart } from './usage-event.domain.ts';
 
-/** What is known before the first token. Token counts are those of the whole prompt. */
-export interface MeterStart {
-  readonly reservationId: string;
-  readonly communityId: string;
-  readonly nftId: string;
-  readonly model: string;
-  readonly poolUsed: Pool;
-  readonly personalityId: string;
-  readonly promptTokens: number;
-}
+export type { MeterStart } from './usage-event.domain.ts';
 
 /** Counts one answer. Every call is synchronous and survives a `kill -9` of the process. */
 export interface StreamMeter {

@@ -6,13 +6,15 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { meterStart } from './meter-start.testkit.ts';
+import { meterStart } from './test-support/meter-start.ts';
 import { SpoolFullError } from './metering.ts';
 import { SpoolLockedError } from './spool-lock.ts';
 import { Spool, type SpoolEntry } from './spool.ts';
 import { finalEvent } from './usage-event.domain.ts';
 
-const FULL_DISK_CHILD = fileURLToPath(new URL('./full-disk-child.testkit.ts', import.meta.url));
+const FULL_DISK_CHILD = fileURLToPath(
+  new URL('./test-support/full-disk-child.ts', import.meta.url),
+);
 const now = new Date('2026-11-22T10:00:00Z');
 let dir: string;
 let opened: Spool[];

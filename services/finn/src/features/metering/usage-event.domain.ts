@@ -1,5 +1,15 @@
-import { CONTRACT_VERSION, type UsageEvent } from '@arrakis/contracts';
-import type { MeterStart } from './metering.ts';
+import { CONTRACT_VERSION, type Pool, type UsageEvent } from '@arrakis/contracts';
+
+/** What is known before the first token. Token counts are those of the whole prompt. */
+export interface MeterStart {
+  readonly reservationId: string;
+  readonly communityId: string;
+  readonly nftId: string;
+  readonly model: string;
+  readonly poolUsed: Pool;
+  readonly personalityId: string;
+  readonly promptTokens: number;
+}
 
 export interface UsageCount {
   readonly promptTokens: number;

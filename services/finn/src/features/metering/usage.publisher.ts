@@ -1,4 +1,5 @@
 import { USAGE_STREAM, type UsageEvent } from '@arrakis/contracts';
+import { ensureUsageStreams, natsOptions } from '@arrakis/nats';
 import { jetstreamManager } from '@nats-io/jetstream';
 import {
   connect,
@@ -9,11 +10,9 @@ import {
   type NatsConnection,
 } from '@nats-io/transport-node';
 import type { UsagePublisher } from './metering.ts';
-import { ensureUsageStreams } from './usage-streams.ts';
 
-const CONNECT_TIMEOUT_MS = 2000;
+const API_TIMEOUT_MS = 2000;
 const RETRY_MS = 500;
-const PING_INTERVAL_MS = 10_000;
 const ACK_TIMEOUT_MS = 5000;
 const SWEEP_MS = 1000;
 const NO_RESPONDERS = 503;
@@ -29,7 +28,7 @@ export interface UsagePublisherOptions {
   readonly onReady: () => void;
 }
 
-export interface PublisherLog {
+interface PublisherLog {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
 }
@@ -71,7 +70,7 @@ class JetStreamPublisher implements RunningPublisher {
 
   constructor(options: UsagePublisherOptions) {
     this.#options = options;
-    this.#connectionOptions = connectionOptions(options);
+    this.#connectionOptions = natsOptions(options.url, options.name);
   }
 
   get connected(): boolean {
@@ -155,7 +154,7 @@ class JetStreamPublisher implements RunningPublisher {
     this.#isReady = false;
     while (!this.#isClosed && this.#connection?.isClosed() === false) {
       try {
-        const timeout = CONNECT_TIMEOUT_MS;
+        const timeout = API_TIMEOUT_MS;
         const manager = await jetstreamManager(this.#connection, { timeout, checkAPI: false });
         await ensureUsageStreams(manager);
         this.#isReady = true;
@@ -223,28 +222,4 @@ function readAck(text: string): 'acked' | 'duplicate' | undefined {
   } catch {
     return undefined;
   }
-}
-
-function connectionOptions({ url, name }: UsagePublisherOptions): ConnectionOptions {
-  // The URL may hold a password: no error repeats it.
-  const parsed = URL.canParse(url) ? new URL(url) : undefined;
-  if (parsed === undefined || !/^(?:nats|tls):$/.test(parsed.protocol)) {
-    throw new Error('the NATS URL must be like nats://user:password@host:4222');
-  }
-  const { protocol, host, username, password } = parsed;
-  const user = decodeURIComponent(username);
-  const pass = decodeURIComponent(password);
-  return {
-    servers: host,
-    ...(protocol === 'tls:' ? { tls: {} } : {}),
-    ...(user === '' ? {} : pass === '' ? { token: user } : { user, pass }),
-    name,
-    timeout: CONNECT_TIMEOUT_MS,
-    reconnect: true,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: RETRY_MS,
-    // A wrong password may be mended at the server: keep trying.
-    ignoreAuthErrorAbort: true,
-    pingInterval: PING_INTERVAL_MS,
-  };
 }

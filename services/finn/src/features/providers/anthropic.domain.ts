@@ -1,6 +1,6 @@
 import type { ChatMessage, FinishReason } from '@arrakis/contracts';
 import { asCount, asObject, asString, parseObject, type Json } from './json.domain.ts';
-import { ProviderError, type ProviderErrorCode, type ProviderRequest } from './provider.ts';
+import { ProviderError, type ProviderErrorCode, type ProviderRequest } from './provider.domain.ts';
 
 interface Turn {
   readonly role: 'user' | 'assistant';

@@ -1,7 +1,7 @@
 import { startFakeAnthropic, waitFor, type FakeAnthropic, type Scenario } from '@arrakis/testkit';
 import { afterEach, expect, test } from 'vitest';
 import { createAnthropic } from './anthropic.client.ts';
-import { collectingSink } from './collecting-sink.testkit.ts';
+import { collectingSink } from './test-support/collecting-sink.ts';
 import type { Provider, ProviderRequest } from './provider.ts';
 
 const never = new AbortController().signal;

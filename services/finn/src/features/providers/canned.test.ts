@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { createCanned } from './canned.ts';
 import type { ProviderRequest } from './provider.ts';
-import { collectingSink } from './collecting-sink.testkit.ts';
+import { collectingSink } from './test-support/collecting-sink.ts';
 
 const request: ProviderRequest = {
   model: 'canned',

@@ -1,6 +1,6 @@
 import type { FinishReason } from '@arrakis/contracts';
 import { asCount, asObject, asString, parseObject, type Json } from './json.domain.ts';
-import { ProviderError, type ProviderRequest, type ProviderUsage } from './provider.ts';
+import { ProviderError, type ProviderRequest, type ProviderUsage } from './provider.domain.ts';
 import { statusError } from './vendor-http.domain.ts';
 
 export type MaxTokensField = 'max_tokens' | 'max_completion_tokens';

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { startFakeOpenAI, waitFor, type FakeOpenAI, type Scenario } from '@arrakis/testkit';
 import { afterEach, describe, expect, test } from 'vitest';
-import { collectingSink } from './collecting-sink.testkit.ts';
+import { collectingSink } from './test-support/collecting-sink.ts';
 import {
   createOpenAICompatible,
   type OpenAICompatibleOptions,

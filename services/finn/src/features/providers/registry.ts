@@ -6,7 +6,7 @@ import type { MaxTokensField } from './openai-compatible.domain.ts';
 import type { Provider, ProviderLog, ProviderTimeouts } from './provider.ts';
 import { loadTokenizer, type TokenizerName } from './tokenizer.ts';
 
-export type ProviderKind = 'openai-compatible' | 'anthropic' | 'local' | 'canned';
+type ProviderKind = 'openai-compatible' | 'anthropic' | 'local' | 'canned';
 
 /** One target of a pool, its key already resolved. */
 export interface ProviderTarget {

@@ -1,4 +1,4 @@
-import { ProviderError } from './provider.ts';
+import { ProviderError } from './provider.domain.ts';
 
 /** A vendor asking for a longer pause than this is treated as asking for this. */
 const MAX_RETRY_AFTER_MS = 60 * 60 * 1000;

@@ -101,14 +101,13 @@ describe('the openai package', () => {
       frequency_penalty: 0,
       logprobs: false,
       stop: null,
-      seed: null,
       store: false,
       metadata: {},
       tools: [],
       tool_choice: 'auto',
       response_format: { type: 'text' },
       stream: false,
-      user: 'someone',
+      safety_identifier: 'someone',
     });
     expect(completion.choices).toHaveLength(1);
     expect(harness.finn.requests[0]?.body.messages).toEqual([

@@ -4,20 +4,14 @@ import { ProblemError } from '@arrakis/service-kit';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type, type Static } from 'typebox';
-import type { ApiKeyPrincipal } from '../api-keys/api-key.domain.ts';
+import '../api-keys/require-api-key.ts';
 import type { BillingService } from './service.ts';
-import type { Balance, Receipt } from './store.ts';
+import type { Balance, Receipt } from './billing.domain.ts';
 
 export interface BillingRoutesDeps {
   readonly billing: BillingService;
   /** Lets in only a valid API key with the scope `read`. */
   readonly authenticate: (request: FastifyRequest) => Promise<void>;
-}
-
-declare module 'fastify' {
-  interface FastifyRequest {
-    principal: ApiKeyPrincipal;
-  }
 }
 
 const Micro = (description: string) =>

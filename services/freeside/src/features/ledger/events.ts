@@ -1,7 +1,7 @@
 import { microForMetric } from '@arrakis/money';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Logger } from '@arrakis/service-kit';
-import type { Equation } from './store.ts';
+import type { Equation } from './billing.domain.ts';
 
 export interface LedgerEvents {
   conservationChecked(depth: 'quick' | 'full', drift: readonly Equation[]): void;

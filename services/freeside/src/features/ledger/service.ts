@@ -1,4 +1,5 @@
 import type { Queryable } from '@arrakis/postgres';
+import type { Balance, Receipt } from './billing.domain.ts';
 import type { LedgerEvents } from './events.ts';
 import * as store from './store.ts';
 
@@ -10,12 +11,12 @@ export class BillingService {
     this.#db = db;
   }
 
-  balance(communityId: string): Promise<store.Balance | undefined> {
+  balance(communityId: string): Promise<Balance | undefined> {
     return store.readBalance(this.#db, communityId);
   }
 
   /** `undefined` for an unknown request and for another community's alike. */
-  receipt(communityId: string, requestId: string): Promise<store.Receipt | undefined> {
+  receipt(communityId: string, requestId: string): Promise<Receipt | undefined> {
     return store.readReceipt(this.#db, communityId, requestId);
   }
 }

@@ -3,6 +3,7 @@ import { jetstream, jetstreamManager, type JetStreamClient } from '@nats-io/jets
 import type { NatsConnection } from '@nats-io/transport-node';
 import { CONTRACT_VERSION, USAGE_STREAM, type UsageEvent } from '@arrakis/contracts';
 import { priceTokens } from '@arrakis/money';
+import { ensureUsageStreams } from '@arrakis/nats';
 import { createLogger, createRegistry } from '@arrakis/service-kit';
 import { createTestNats, waitFor } from '@arrakis/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -18,7 +19,7 @@ import {
   type Account,
   type LedgerFixture,
 } from './test-support/ledger-fixture.ts';
-import { UsageConsumer, ensureUsageStreams } from './usage.consumer.ts';
+import { UsageConsumer } from './usage.consumer.ts';
 
 type Nats = Awaited<ReturnType<typeof createTestNats>>;
 

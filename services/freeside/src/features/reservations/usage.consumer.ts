@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Value } from 'typebox/value';
 import { USAGE_STREAM, UsageEvent } from '@arrakis/contracts';
+import { ensureUsageStreams } from '@arrakis/nats';
 import type { Logger } from '@arrakis/service-kit';
 import type { JetStreamClient, JetStreamManager, JsMsg } from '@nats-io/jetstream';
-import { AckPolicy, DiscardPolicy, RetentionPolicy, StorageType } from '@nats-io/jetstream';
+import { AckPolicy } from '@nats-io/jetstream';
 import type { ReservationEvents } from './events.ts';
 import type { SettlementInput, SettlementResult } from './settlement.domain.ts';
 
@@ -144,34 +145,6 @@ function toSettlement(event: UsageEvent): SettlementInput {
 /** A ProblemError says that the ledger couldn't be reached; anything else came from the member. */
 function isRefusedByDatabase(error: unknown): boolean {
   return !(error instanceof Error && error.name === 'ProblemError');
-}
-
-/** Idempotent; also brings the streams back after NATS lost its store. */
-export async function ensureUsageStreams(manager: JetStreamManager): Promise<void> {
-  await ensureStream(manager, USAGE_STREAM.name, USAGE_STREAM.subject, RetentionPolicy.Workqueue);
-  await ensureStream(
-    manager,
-    USAGE_STREAM.parkedName,
-    USAGE_STREAM.parkedSubject,
-    RetentionPolicy.Limits,
-  );
-}
-
-async function ensureStream(
-  manager: JetStreamManager,
-  name: string,
-  subject: string,
-  retention: RetentionPolicy,
-): Promise<void> {
-  await manager.streams.add({
-    name,
-    subjects: [subject],
-    retention,
-    storage: StorageType.File,
-    discard: DiscardPolicy.Old,
-    max_age: USAGE_STREAM.maxAgeSeconds * SECOND_NS,
-    duplicate_window: 10 * 60 * SECOND_NS,
-  });
 }
 
 async function ensureConsumer(manager: JetStreamManager): Promise<void> {

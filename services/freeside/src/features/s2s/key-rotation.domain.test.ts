@@ -89,6 +89,10 @@ describe('a rotation', () => {
     });
   });
 
+  it('replaces a key whose private file is gone', () => {
+    expect(planRotation(state({ storedKids: [] }))).toEqual({ action: 'create', oldKid: CURRENT });
+  });
+
   it('never goes back to a key that was replaced', () => {
     const superseded = state({
       storedKids: [OLD, CURRENT],
@@ -110,7 +114,6 @@ describe('a rotation', () => {
 
   it.each([
     ['nothing is active', { active: undefined }],
-    ['the private file is gone', { storedKids: [] }],
     ['the active key is not published', { published: [] }],
     ['the active key has expired', { published: [life(CURRENT, -120, -1)] }],
   ])('is refused when %s', (_, change) => {

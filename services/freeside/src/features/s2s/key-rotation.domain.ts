@@ -114,8 +114,9 @@ export function planRotation(state: KeyState): RotationPlan {
     return { action: 'refuse', reason: 'no key is active yet: run bootstrap first' };
   }
   const status = statusOf(state, active.kid, lifeOf(state, active.kid));
-  if (!state.storedKids.includes(active.kid) || status !== 'active') {
-    const reason = `the active key ${active.kid} is not complete (private file and unexpired public half): run bootstrap first`;
+  // Its private half isn't asked for: a process may hold it in memory only, and is then relieved.
+  if (status !== 'active') {
+    const reason = `the active key ${active.kid} is not published any more: run bootstrap first`;
     return { action: 'refuse', reason };
   }
   // One that is about to expire is no successor.

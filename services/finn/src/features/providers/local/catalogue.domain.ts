@@ -18,9 +18,6 @@ const MODELS: Readonly<Record<string, LocalModel>> = {
   },
 };
 
-/** The models a pool file may name. */
-export const LOCAL_MODEL_NAMES: readonly string[] = Object.keys(MODELS);
-
 /** Undefined when there is no local model of that name. */
 export function findLocalModel(name: string): LocalModel | undefined {
   return Object.hasOwn(MODELS, name) ? MODELS[name] : undefined;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { waitFor } from '@arrakis/testkit';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { collectingSink } from '../collecting-sink.testkit.ts';
+import { collectingSink } from '../test-support/collecting-sink.ts';
 import type { Provider, ProviderRequest } from '../provider.ts';
 import { findLocalModel } from './catalogue.domain.ts';
 import { createLocal } from './local.client.ts';

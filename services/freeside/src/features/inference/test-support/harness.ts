@@ -166,10 +166,13 @@ export class Harness {
   }
 
   async stop(): Promise<void> {
-    process.stderr.write('STOP a\n');await this.app.close();
-    process.stderr.write('STOP b\n');await this.inference.close();
-    process.stderr.write('STOP c\n');await this.finn.stop();
-    process.stderr.write('STOP d\n');await this.#close();
+    const closed = this.app.close();
+    // A client's connection without a request would otherwise keep the server open.
+    this.app.server.closeAllConnections();
+    await closed;
+    await this.inference.close();
+    await this.finn.stop();
+    await this.#close();
   }
 
   /** A community with credits and a key. */

@@ -1,5 +1,5 @@
 import { uuidv7 } from '@arrakis/service-kit';
-import type { MeterStart } from './metering.ts';
+import type { MeterStart } from '../metering.ts';
 
 /** A plausible start of a metered stream. */
 export function meterStart(overrides: Partial<MeterStart> = {}): MeterStart {

@@ -1,6 +1,6 @@
 import { createRegistry } from '@arrakis/service-kit';
-import { meterStart } from './meter-start.testkit.ts';
-import { createMetering } from './metering.service.ts';
+import { meterStart } from './meter-start.ts';
+import { createMetering } from '../metering.service.ts';
 
 /**
  * A process for tests to kill: meters one stream for ever, and prints each count after the turn in

@@ -1,4 +1,4 @@
-import type { ProviderSink } from './provider.ts';
+import type { ProviderSink } from '../provider.ts';
 
 /** A sink for tests that keeps what it got. */
 export interface CollectingSink extends ProviderSink {

@@ -1,7 +1,7 @@
-import { meterStart } from './meter-start.testkit.ts';
-import { SpoolFullError } from './metering.ts';
-import { Spool } from './spool.ts';
-import { finalEvent } from './usage-event.domain.ts';
+import { meterStart } from './meter-start.ts';
+import { SpoolFullError } from '../metering.ts';
+import { Spool } from '../spool.ts';
+import { finalEvent } from '../usage-event.domain.ts';
 
 /**
  * Fills a spool until the system refuses to write, for a test that runs it under a limit on the

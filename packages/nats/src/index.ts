@@ -1,0 +1,2 @@
+export { natsOptions } from './connection-options.ts';
+export { ensureUsageStreams } from './usage-streams.ts';
