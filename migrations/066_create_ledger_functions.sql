@@ -62,7 +62,8 @@ $$;
 CREATE FUNCTION freeside.mint_lot(
   of_community uuid, amount bigint, lot_source text, lot_source_ref text, lot_expires_at timestamptz
 ) RETURNS TABLE (lot_id uuid, minted boolean)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET plan_cache_mode = force_generic_plan SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   lot freeside.credit_lots;
 BEGIN
@@ -94,7 +95,8 @@ CREATE FUNCTION freeside.hold_reservations(
   prompt_price_micro bigint, completion_price_micro bigint,
   rpm integer, rpm_used integer, rpm_resets_at timestamptz, tpd bigint, tpd_used bigint, tpd_resets_at timestamptz
 )
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET plan_cache_mode = force_generic_plan SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   at_time    timestamptz := clock_timestamp();
   today      date := (at_time AT TIME ZONE 'UTC')::date;

@@ -1,5 +1,10 @@
 -- Why: one call brings any mix of settlements, releases, orphans and progress notes home, set by
 -- set, so that a batch of hundreds costs a few statements. Same locks and terms as 066. Not breaking.
+--
+-- Plans: the functions keep one generic plan of index look-ups. Planning anew costs more than running,
+-- and a plan made while a table was small or unanalysed would scan it for the rest of the session. An
+-- open reservation is told by its timestamps, because a condition on status would tempt the planner
+-- into the partial index of open reservations, which is full of dead entries under load.
 
 -- Up Migration
 SET LOCAL lock_timeout = '5s';
@@ -17,7 +22,8 @@ CREATE FUNCTION freeside.settle_reservations(
   ids uuid[], actions text[], carriers text[], prompts integer[], completions integer[], pools text[],
   models text[], personalities text[], latencies integer[]
 ) RETURNS TABLE (reservation_id uuid, outcome text, charge_micro bigint, written_off_micro bigint)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET plan_cache_mode = force_generic_plan SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   communities uuid[];
   closed_ids uuid[];
@@ -34,7 +40,7 @@ BEGIN
   SELECT array_agg(DISTINCT b.community_id) INTO communities
   FROM freeside.budget_reservations b
   JOIN unnest(ids, actions, carriers) AS u (id, action, carrier) ON u.id = b.id
-  WHERE b.status IN ('reserved', 'streaming')
+  WHERE (b.finalized_at IS NULL AND b.released_at IS NULL)
      OR (b.status = 'orphan_released' AND b.settled_by IS NULL AND u.action = 'settle')
      OR (b.status = 'finalized' AND u.action = 'settle'
          AND freeside.carrier_authority(u.carrier) > freeside.carrier_authority(b.settled_by))
@@ -58,7 +64,7 @@ BEGIN
       COALESCE(CASE WHEN i.action = 'reconcile' THEN b.relayed_pool ELSE i.pool END, b.pool) AS pool
     FROM input i
     JOIN freeside.budget_reservations b ON b.id = i.id
-    WHERE b.status IN ('reserved', 'streaming') AND CASE i.action
+    WHERE b.finalized_at IS NULL AND b.released_at IS NULL AND CASE i.action
       WHEN 'progress' THEN false
       WHEN 'orphan' THEN b.status = 'reserved' AND b.created_at < now() - interval '5 minutes'
       WHEN 'reconcile' THEN b.status = 'streaming' AND COALESCE(b.progress_at, b.created_at) < now() - interval '2 minutes'
@@ -143,7 +149,7 @@ BEGIN
       relayed_pool = COALESCE(i.pool, b.relayed_pool),
       progress_at = now()
     FROM input i
-    WHERE i.action = 'progress' AND b.id = i.id AND b.status IN ('reserved', 'streaming')
+    WHERE i.action = 'progress' AND b.id = i.id AND b.finalized_at IS NULL AND b.released_at IS NULL
     RETURNING b.id
   )
   SELECT COALESCE((SELECT sum(c.charge) FROM closed c), 0), COALESCE((SELECT sum(al.amount_micro) FROM allocations al), 0),
@@ -222,7 +228,8 @@ CREATE FUNCTION freeside.apply_ledger_batch(
   required_micro bigint, available_micro bigint, version integer, prompt_price_micro bigint, completion_price_micro bigint,
   rpm integer, rpm_used integer, rpm_resets_at timestamptz, tpd bigint, tpd_used bigint, tpd_resets_at timestamptz
 )
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET plan_cache_mode = force_generic_plan SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
   IF cardinality(s_ids) > 0 AND cardinality(h_ids) > 0 THEN
     -- Both halves lock in one go: two goes could meet another replica in the opposite order.
@@ -251,7 +258,8 @@ $$;
 -- hold ends. Returns what expired.
 CREATE FUNCTION freeside.expire_lots(at_most integer)
 RETURNS TABLE (community_id uuid, lot_id uuid, expired_micro bigint)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET plan_cache_mode = force_generic_plan SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   lot record;
   take bigint;

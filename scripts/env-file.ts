@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { runScript, say } from './lib/entry.ts';
 import { writeWhole } from './lib/files.ts';
 
-const FILE = resolve(import.meta.dirname, '../.env');
+const ROOT = resolve(import.meta.dirname, '..');
+const FILE = resolve(ROOT, '.env');
 
 /** Safe in a URL, in YAML, in a shell without quoting, and as the value of a command's option. */
 function password(): string {
@@ -38,6 +39,8 @@ API_KEY_PEPPER=1:${randomBytes(32).toString('base64')}
 
 /** `make env`: a file that exists is somebody's and stays as it is. */
 await runScript('env', () => {
+  // Mounted by compose: where it is missing, the engine would make it, and make it root's.
+  mkdirSync(resolve(ROOT, '.arrakis', 'models'), { recursive: true });
   if (existsSync(FILE)) {
     say('.env is there already; nothing was changed.');
   } else {

@@ -85,7 +85,7 @@ const UNSUPPORTED_MEMBERS = ['tool_calls', 'tool_call_id', 'function_call', 'aud
 const UNSUPPORTED_ROLES = ['tool', 'function'];
 const UNSUPPORTED_PARTS = ['image_url', 'input_audio', 'file', 'refusal'];
 
-/** Names of {@link NEUTRAL_VALUES}, for the route's schema. */
+/** Names of {@link NEUTRAL_VALUES}: the route's schema has to know the same ones. */
 export const NEUTRAL_PARAMETERS: readonly string[] = Object.keys(NEUTRAL_VALUES);
 
 /** Reads a request whose types are right; refuses what it asks for and we don't do. */
