@@ -17,17 +17,23 @@ export interface TestNats extends RunningNats {
 export async function createTestNats(given?: TestBackends): Promise<TestNats> {
   const { runDir } = given ?? (await providedBackends());
   const storeDir = await mkdtemp(join(runDir, 'nats-'));
-  return wrap(await startNats({ storeDir }), storeDir);
-}
-
-function wrap(nats: RunningNats, storeDir: string): TestNats {
-  const { port, monitorPort } = nats;
-  return {
-    ...nats,
-    restart: async () => wrap(await startNats({ storeDir, port, monitorPort }), storeDir),
+  let running = await startNats({ storeDir });
+  const { port, monitorPort } = running;
+  const nats: TestNats = {
+    ...running,
+    get pid() {
+      return running.pid;
+    },
+    stop: (...args) => running.stop(...args),
+    kill: () => running.kill(),
+    restart: async () => {
+      running = await startNats({ storeDir, port, monitorPort });
+      return nats;
+    },
     drop: async () => {
-      await nats.kill();
+      await running.kill();
       await rm(storeDir, { recursive: true, force: true });
     },
   };
+  return nats;
 }
