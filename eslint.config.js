@@ -80,6 +80,6 @@ export default defineConfig(
       '@typescript-eslint/no-non-null-assertion': 'off',
     },
   },
-  { files: ['scripts/**/*.ts'], rules: { 'no-console': 'off' } },
+  { files: ['scripts/**/*.ts', 'loadtest/**/*.ts'], rules: { 'no-console': 'off' } },
   prettier,
 );

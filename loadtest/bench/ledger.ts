@@ -26,7 +26,11 @@ interface Round {
   readonly cpuMicrosPerPair: number;
 }
 
-async function round(service: ReservationService, account: Account, callers: number): Promise<Round> {
+async function round(
+  service: ReservationService,
+  account: Account,
+  callers: number,
+): Promise<Round> {
   const latencies: number[] = [];
   const until = performance.now() + seconds * 1000;
   const cpuBefore = process.cpuUsage();
@@ -114,7 +118,10 @@ const dataDir = join(dir, 'postgres');
 const postgres = await startPostgres({ dataDir });
 try {
   const passwords = Object.fromEntries(
-    ['migrator', 'freeside_app', 'loa_finn_ro'].map((role) => [role, randomBytes(12).toString('hex')]),
+    ['migrator', 'freeside_app', 'loa_finn_ro'].map((role) => [
+      role,
+      randomBytes(12).toString('hex'),
+    ]),
   );
   await bootstrapRoles({
     adminUrl: postgres.url,

@@ -1,3 +1,4 @@
+import { isAbsolute } from 'node:path';
 import type { LogLevel } from '@arrakis/service-kit';
 import type { FreesideEnv } from './env.ts';
 
@@ -37,6 +38,7 @@ export function toConfig(env: FreesideEnv): FreesideConfig {
   if (env.FINN_IDLE_TIMEOUT_MS > env.FINN_TOTAL_TIMEOUT_MS) {
     throw new ConfigError('FINN_IDLE_TIMEOUT_MS must not exceed FINN_TOTAL_TIMEOUT_MS');
   }
+  refuseUnsafeProduction(env);
   const clash = env.FREESIDE_PORT !== 0 && env.FREESIDE_PORT === env.FREESIDE_ADMIN_PORT;
   if (clash) throw new ConfigError('FREESIDE_PORT and FREESIDE_ADMIN_PORT must differ');
   return Object.freeze({
@@ -57,4 +59,15 @@ export function toConfig(env: FreesideEnv): FreesideConfig {
     keyStoreDir: env.S2S_KEY_STORE_DIR,
     drain: { announceMs: env.DRAIN_ANNOUNCE_MS, deadlineMs: env.DRAIN_DEADLINE_MS },
   });
+}
+
+/** What is handy on one machine and dangerous on many. */
+function refuseUnsafeProduction(env: FreesideEnv): void {
+  if (env.NODE_ENV !== 'production') return;
+  if (!isAbsolute(env.S2S_KEY_STORE_DIR)) {
+    throw new ConfigError('S2S_KEY_STORE_DIR must be an absolute path in production');
+  }
+  if (env.LOG_LEVEL === 'trace' || env.LOG_LEVEL === 'debug') {
+    throw new ConfigError('LOG_LEVEL must not be trace or debug in production');
+  }
 }

@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+import { EnvError, loadEnv } from '@arrakis/service-kit';
+import { ConfigError, toConfig } from './config.ts';
+import { FreesideEnv } from './env.ts';
+import { toSecrets } from './secrets.ts';
+
+const REQUIRED = {
+  DATABASE_URL: 'postgres://freeside_app:hunter2@db/arrakis',
+  API_KEY_PEPPER: '1:c2VjcmV0LXBlcHBlcg==',
+};
+const load = (change: Record<string, string> = {}) =>
+  loadEnv(FreesideEnv, { ...REQUIRED, ...change });
+
+describe('the configuration', () => {
+  it('has defaults for everything but secrets', () => {
+    const config = toConfig(load());
+    expect(config.http).toMatchObject({ host: '127.0.0.1', port: 3000 });
+    expect(Object.isFrozen(config)).toBe(true);
+  });
+
+  it('names every variable that is missing or wrong, and shows no value', () => {
+    const bad = { FREESIDE_PORT: 'eighty', LOG_LEVEL: 'loud' };
+    expect(() => loadEnv(FreesideEnv, bad)).toThrow(EnvError);
+    try {
+      loadEnv(FreesideEnv, bad);
+    } catch (error) {
+      const { message } = error as Error;
+      for (const name of ['FREESIDE_PORT', 'LOG_LEVEL', 'DATABASE_URL', 'API_KEY_PEPPER']) {
+        expect(message).toContain(name);
+      }
+      expect(message).not.toContain('eighty');
+    }
+  });
+
+  it.each([
+    [{ FINN_CONNECT_TIMEOUT_MS: '60000' }, 'FINN_CONNECT_TIMEOUT_MS'],
+    [{ FINN_IDLE_TIMEOUT_MS: '60001' }, 'FINN_IDLE_TIMEOUT_MS'],
+    [{ FREESIDE_ADMIN_PORT: '3000' }, 'FREESIDE_ADMIN_PORT'],
+    [{ NODE_ENV: 'production', S2S_KEY_STORE_DIR: 'keys' }, 'S2S_KEY_STORE_DIR'],
+    [{ NODE_ENV: 'production', S2S_KEY_STORE_DIR: '/keys', LOG_LEVEL: 'debug' }, 'LOG_LEVEL'],
+  ])('refuses %j', (change, name) => {
+    expect(() => toConfig(load(change))).toThrow(ConfigError);
+    expect(() => toConfig(load(change))).toThrow(name);
+  });
+
+  it('keeps secrets from being printed', () => {
+    const secrets = toSecrets(load());
+    expect(`${JSON.stringify(secrets)} ${String(secrets.databaseUrl)}`).not.toContain('hunter2');
+    expect(secrets.databaseUrl.reveal()).toContain('hunter2');
+  });
+});
