@@ -15,6 +15,7 @@ export interface FinnRequest {
 export interface FinnHead {
   readonly poolUsed: Pool | undefined;
   readonly personalityId: string | undefined;
+  readonly model: string | undefined;
   readonly contractVersion: string | undefined;
   readonly promptTokens: number | undefined;
   readonly tokenCount: number | undefined;

@@ -212,6 +212,7 @@ function readHead(headers: Record<string, string | string[] | undefined>): FinnH
   return {
     poolUsed: POOLS.find((candidate) => candidate === pool),
     personalityId: single(headers[HEADERS.personalityId]),
+    model: modelName(headers[HEADERS.modelUsed]),
     contractVersion: single(headers[HEADERS.contractVersion]),
     promptTokens: readInteger(headers[HEADERS.promptTokens]),
     tokenCount: readInteger(headers[HEADERS.tokenCount]),
@@ -221,6 +222,11 @@ function readHead(headers: Record<string, string | string[] | undefined>): FinnH
 /** Only what is fit to be sent on as a header, whatever the peer wrote. */
 function single(value: string | string[] | undefined): string | undefined {
   return typeof value === 'string' && /^[\x21-\x7e]{1,64}$/.test(value) ? value : undefined;
+}
+
+/** For the receipt alone. Vendors' model names may be long, and those of local files hold blanks. */
+function modelName(value: string | string[] | undefined): string | undefined {
+  return typeof value === 'string' && /^[\x20-\x7e]{1,200}$/.test(value) ? value : undefined;
 }
 
 function readInteger(value: string | string[] | undefined): number | undefined {

@@ -224,7 +224,7 @@ export class InferenceService {
   }
 
   #settle(
-    { hold, head, dispatchedAtMs }: Opened,
+    { hold, head, finn, dispatchedAtMs }: Opened,
     carrier: Settlement['carrier'],
     promptTokens: number,
     completionTokens: number,
@@ -234,7 +234,7 @@ export class InferenceService {
       promptTokens,
       completionTokens,
       poolUsed: head.pool,
-      model: undefined,
+      model: finn.model,
       personalityId: head.personalityId,
       latencyMs: Math.round(this.#options.monotonicMs() - dispatchedAtMs),
     });
