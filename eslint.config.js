@@ -6,6 +6,10 @@ const noProcessEnv = {
   selector: "MemberExpression[object.name='process'][property.name='env']",
   message: 'Only config/env.ts reads process.env: take the value as an argument.',
 };
+const noProcessEnvByOtherNames = {
+  selector: "VariableDeclarator[init.name='process'] > ObjectPattern",
+  message: 'Only config/env.ts reads process.env: take the value as an argument.',
+};
 const noStringBuiltSql = {
   selector:
     "CallExpression[callee.property.name='query'] > TemplateLiteral.arguments:first-child[expressions.length>0]",
@@ -42,7 +46,14 @@ export default defineConfig(
       'max-lines': ['error', { max: 500, skipBlankLines: true, skipComments: true }],
       'max-lines-per-function': ['error', { max: 70, skipBlankLines: true, skipComments: true }],
       complexity: ['error', 10],
-      'no-restricted-syntax': ['error', noProcessEnv, noStringBuiltSql, ...noFloatMoney],
+      'no-restricted-syntax': [
+        'error',
+        noProcessEnv,
+        noProcessEnvByOtherNames,
+        noStringBuiltSql,
+        ...noFloatMoney,
+      ],
+      'no-restricted-imports': ['error', { name: 'node:process', importNames: ['env', 'default'] }],
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
       '@typescript-eslint/consistent-type-imports': 'error',
       '@typescript-eslint/switch-exhaustiveness-check': 'error',
@@ -56,6 +67,7 @@ export default defineConfig(
       'no-restricted-syntax': [
         'error',
         noProcessEnv,
+        noProcessEnvByOtherNames,
         noStringBuiltSql,
         noDateInDomain,
         noDateNowInDomain,
