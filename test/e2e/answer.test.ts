@@ -209,7 +209,8 @@ describe('the service', () => {
     const id = response.headers.get('x-request-id')!;
     await receiptOf(platform, id);
     for (const name of ['api', 'finn'] as const) {
-      const seen = () => platform.services[name].logs().some((line) => line.requestId === id);
+      const seen = () =>
+        platform.services[name].logs().some((line) => Object.values(line).includes(id));
       await waitFor(seen);
     }
   });

@@ -1,5 +1,5 @@
 import { JWKS_MAX_AGE_SECONDS, JWKS_PATH } from '@arrakis/contracts';
-import { ProblemError } from '@arrakis/service-kit';
+import { ProblemError, errorResponses } from '@arrakis/service-kit';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
 import { ServedJwkSet, matchesEtag } from './jwks.domain.ts';
@@ -21,7 +21,11 @@ export function jwksRoutes(deps: { readonly jwks: JwksService }): FastifyPluginA
           summary: 'Public keys of service tokens',
           description: 'JSON Web Key Set (RFC 7517) of every key that verifies at present.',
           tags: ['keys'],
-          response: { 200: ServedJwkSet, 304: NotModified },
+          response: {
+            200: ServedJwkSet,
+            304: NotModified,
+            ...errorResponses('problem', [405, 431, 500, 503]),
+          },
         },
       },
       async (request, reply) => {

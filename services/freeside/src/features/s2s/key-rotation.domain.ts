@@ -59,7 +59,7 @@ export function inventory(state: KeyState): KeyInventoryEntry[] {
     ...(state.active === undefined ? [] : [state.active.kid]),
   ]);
   return [...kids]
-    .sort((a, b) => ageRank(state, b) - ageRank(state, a) || a.localeCompare(b))
+    .sort((a, b) => compareAge(state, b, a) || a.localeCompare(b))
     .map((kid) => {
       const life = lifeOf(state, kid);
       return {
@@ -189,15 +189,29 @@ function newest(
       const life = lifeOf(state, kid);
       return (life === undefined || life.expiresAt > state.now) && accepts(kid, life);
     })
-    .sort((a, b) => ageRank(state, b) - ageRank(state, a))[0];
+    .sort((a, b) => compareAge(state, b, a))[0];
 }
 
 function isNewerThanActive(state: KeyState, kid: string): boolean {
-  return state.active !== undefined && ageRank(state, kid) > ageRank(state, state.active.kid);
+  return state.active !== undefined && compareAge(state, kid, state.active.kid) > 0;
 }
 
-/** Seconds since the epoch at which a key was made; its name says it even when no row does. */
-function ageRank(state: KeyState, kid: string): number {
-  const life = lifeOf(state, kid);
-  return kidCreatedAtSeconds(kid) ?? (life === undefined ? 0 : life.createdAt.getTime() / 1000);
+/**
+ * Above 0 when `a` is the newer key. A name tells the second, even when no row does; within one
+ * second the rows' order decides, and a key without a row is the newest: it was never published.
+ */
+function compareAge(state: KeyState, a: string, b: string): number {
+  return (
+    madeAtSeconds(state, a) - madeAtSeconds(state, b) ||
+    publishedAt(state, a) - publishedAt(state, b) ||
+    0
+  );
+}
+
+function madeAtSeconds(state: KeyState, kid: string): number {
+  return kidCreatedAtSeconds(kid) ?? (lifeOf(state, kid)?.createdAt.getTime() ?? 0) / 1000;
+}
+
+function publishedAt(state: KeyState, kid: string): number {
+  return lifeOf(state, kid)?.createdAt.getTime() ?? Number.MAX_SAFE_INTEGER;
 }
