@@ -9,6 +9,13 @@
 -- Up Migration
 SET LOCAL lock_timeout = '5s';
 
+CREATE FUNCTION freeside.refuse_unpriced(pool text, version integer) RETURNS bigint
+LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'pool % has no price in version %', pool, version;
+END
+$$;
+
 -- actions:
 --   settle     a count arrived over a carrier
 --   release    nothing reached the client: the whole hold goes back; a charge that finn's report
@@ -72,7 +79,10 @@ BEGIN
   ), closing AS (
     SELECT c.*,
       CASE WHEN c.action IN ('release', 'orphan') OR c.completion = 0 THEN 0
-           ELSE LEAST(c.hold_micro, freeside.price_tokens(p.prompt_price_micro, p.completion_price_micro, c.prompt, c.completion))
+           -- LEAST passes over NULL: without the refusal an unpriced pool would charge the whole hold.
+           ELSE LEAST(c.hold_micro, COALESCE(
+             freeside.price_tokens(p.prompt_price_micro, p.completion_price_micro, c.prompt, c.completion),
+             freeside.refuse_unpriced(c.pool, c.price_version)))
       END AS charge
     FROM counted c
     LEFT JOIN freeside.pool_prices p ON p.price_version = c.price_version AND p.pool = c.pool
@@ -182,6 +192,9 @@ BEGIN
           freeside.price_tokens(p.prompt_price_micro, p.completion_price_micro, item.prompt, item.completion)) END
       INTO owed FROM freeside.pool_prices p
       WHERE p.price_version = r.price_version AND p.pool = COALESCE(item.pool, r.pool);
+      IF owed IS NULL THEN
+        PERFORM freeside.refuse_unpriced(COALESCE(item.pool, r.pool), r.price_version);
+      END IF;
       IF r.status = 'orphan_released' AND r.settled_by IS NULL THEN
         IF owed > 0 THEN
           PERFORM freeside.capture_late(r, item.carrier, item.prompt, item.completion, COALESCE(item.pool, r.pool),
@@ -288,3 +301,4 @@ SET LOCAL lock_timeout = '5s';
 DROP FUNCTION freeside.expire_lots(integer);
 DROP FUNCTION freeside.apply_ledger_batch(uuid[], text[], text[], integer[], integer[], text[], text[], text[], integer[], uuid[], uuid[], uuid[], text[], text[], integer[], integer[]);
 DROP FUNCTION freeside.settle_reservations(uuid[], text[], text[], integer[], integer[], text[], text[], text[], integer[]);
+DROP FUNCTION freeside.refuse_unpriced(text, integer);

@@ -8,6 +8,7 @@ export { EnvError, SecretString, loadEnv, type EnvFault, type SecretStringOption
 export { describeEnv } from './env-document.ts';
 export { createHttpApp, type HttpAppOptions } from './http/app.ts';
 export { headerText } from './http/header-text.ts';
+export { errorResponses } from './http/problem-schemas.ts';
 export type { WideFields } from './http/observe.ts';
 export { createLifecycle, type Lifecycle } from './lifecycle.ts';
 export { createLogger, describeError, type Logger, type LogLevel } from './logger.ts';

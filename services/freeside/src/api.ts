@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   startAdminServer,
   type Lifecycle,
@@ -8,6 +9,9 @@ import { buildApp } from './app.ts';
 import type { FreesideConfig } from './config/config.ts';
 import type { FreesideSecrets } from './config/secrets.ts';
 import { createApiContext } from './context.ts';
+
+/** Within the time that the process has for closing. */
+const LAST_SETTLEMENTS_MS = 5_000;
 
 /** The role `api`: the public HTTP API. */
 export async function startApi(
@@ -35,8 +39,10 @@ export async function startApi(
       await context.drain();
     },
     async close() {
-      // After a drain this is done already; past its deadline it cuts what is left.
+      // After a drain this is done already. Past its deadline it cuts what is left, and what was
+      // delivered until then still has to reach the books.
       app.server.closeAllConnections();
+      await Promise.race([context.drain(), delay(LAST_SETTLEMENTS_MS, undefined, { ref: false })]);
       await context.close();
       await admin.close();
     },

@@ -1,5 +1,6 @@
 import { collectSse } from '@arrakis/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MODEL } from './features/inference/test-support/fake-finn.ts';
 import { Harness, type TestKey } from './features/inference/test-support/harness.ts';
 
 let harness: Harness;
@@ -68,11 +69,33 @@ describe('the OpenAPI document', () => {
         '429',
       ];
       expect(Object.keys(responses)).toEqual(expect.arrayContaining([...statuses, '500', '503']));
+      expect(responses['402']).toEqual({
+        $ref: expect.stringMatching(
+          /^#\/components\/responses\/(Problem|OpenAiError)402$/,
+        ) as string,
+      });
       expect(Object.keys(responses['200']?.content ?? {})).toEqual([
         'application/json',
         'text/event-stream',
       ]);
     }
+  });
+
+  it('refers only to what it holds, and repeats no error answer', async () => {
+    const text = await (await get('/openapi.json')).text();
+    const document = JSON.parse(text) as Record<string, unknown>;
+    const references = [...text.matchAll(/"\$ref":"([^"]*)"/g)].map(([, reference]) => reference!);
+    expect(references.length).toBeGreaterThan(50);
+    for (const reference of new Set(references)) {
+      expect(reference).toMatch(/^#\//);
+      const target = reference
+        .slice(2)
+        .split('/')
+        .reduce<unknown>((node, name) => (node as Record<string, unknown>)[name], document);
+      expect(target, reference).toBeTypeOf('object');
+    }
+    expect(text.match(/"requestId":\{"type":"string"\}/g)).toHaveLength(1);
+    expect(Buffer.byteLength(JSON.stringify(document, null, 2))).toBeLessThan(60_000);
   });
 
   it('can be browsed, under a policy of its own', async () => {
@@ -111,7 +134,8 @@ describe('the app', () => {
   it('gives the receipt of what it served, and counts it', async () => {
     const response = await harness.post('/api/v1/inference', key, { nft_id: 'ada', prompt: 'Hi' });
     const { id } = (await response.json()) as { id: string };
-    expect(await (await get(`/api/v1/usage/${id}`)).json()).toMatchObject({ requestId: id });
+    const receipt = async (): Promise<unknown> => (await get(`/api/v1/usage/${id}`)).json();
+    await expect.poll(receipt).toMatchObject({ requestId: id, status: 'finalized', model: MODEL });
     expect(await (await get('/api/v1/balance')).json()).toMatchObject({ minted: '100000000' });
     const labels = { api: 'inference', outcome: 'answered' };
     expect(await harness.metric('freeside_inference_total', labels)).toBe(1);

@@ -1,11 +1,10 @@
 import { LIMITS } from '@arrakis/contracts';
 import { createHttpApp, serviceVersion, type Logger } from '@arrakis/service-kit';
 import helmet from '@fastify/helmet';
-import swagger from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import type { Registry } from 'prom-client';
 import { Type } from 'typebox';
+import { registerDocumentation } from './documentation.ts';
 import type { AgentService } from './features/agents/service.ts';
 import { decoratePrincipal, requireApiKey } from './features/api-keys/require-api-key.ts';
 import type { ApiKeyService } from './features/api-keys/service.ts';
@@ -88,39 +87,6 @@ async function registerProtection(app: FastifyInstance): Promise<void> {
     if (!reply.raw.hasHeader('x-content-type-options')) reply.helmet();
     done();
   });
-}
-
-async function registerDocumentation(app: FastifyInstance): Promise<void> {
-  await app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'arrakis',
-        description: 'Metered AI agents: a hold before the first token, an exact charge after it.',
-        version: serviceVersion(),
-        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
-      },
-      servers: [{ url: '/' }],
-      tags: [
-        { name: 'inference', description: 'Ask an agent.' },
-        { name: 'openai', description: 'The same for any OpenAI SDK.' },
-        { name: 'billing', description: 'Balance and receipts.' },
-        { name: 'keys', description: 'Public keys of service tokens.' },
-        { name: 'service', description: 'About this service.' },
-      ],
-      components: {
-        securitySchemes: {
-          apiKey: {
-            type: 'http',
-            scheme: 'bearer',
-            description: 'An API key: `Authorization: Bearer lf_live_…`',
-          },
-        },
-      },
-    },
-  });
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
-  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
 }
 
 function registerHealth(app: FastifyInstance): void {

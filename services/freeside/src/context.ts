@@ -83,6 +83,9 @@ export async function createApiContext(
       },
     },
     async drain() {
+      // What is put off is put off by what fails on its way: so retries come between.
+      await inference.service.settled();
+      await reservations.drain();
       await inference.service.drain();
       await reservations.drain();
     },

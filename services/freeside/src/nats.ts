@@ -1,14 +1,16 @@
-import { natsOptions } from '@arrakis/nats';
 import type { Logger } from '@arrakis/service-kit';
-import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { connect, type ConnectionOptions, type NatsConnection } from '@nats-io/transport-node';
 
-/** Resolves at the first connection, however long that takes; reconnects for ever after it. */
+/**
+ * Resolves at the first connection, however long that takes; reconnects for ever after it.
+ *
+ * @param options of `natsOptions`, made beforehand: a bad URL has to stop the start
+ */
 export async function connectNats(
-  url: string,
-  name: string,
+  options: ConnectionOptions,
   logger: Logger,
 ): Promise<NatsConnection> {
-  const connection = await connect({ ...natsOptions(url, name), waitOnFirstConnect: true });
+  const connection = await connect({ ...options, waitOnFirstConnect: true });
   void logStatus(connection, logger);
   return connection;
 }

@@ -1,4 +1,5 @@
-import { createPool } from '@arrakis/postgres';
+import { natsOptions } from '@arrakis/nats';
+import { createPool, type Queryable } from '@arrakis/postgres';
 import {
   createRegistry,
   startAdminServer,
@@ -33,6 +34,7 @@ export async function startWorker(
   lifecycle: Lifecycle,
 ): Promise<RunningService> {
   if (secrets.natsUrl === undefined) throw new ConfigError('the worker needs NATS_URL');
+  const natsSettings = natsOptions(secrets.natsUrl.reveal(), 'freeside-worker');
   const registry = createRegistry('freeside-worker');
   const db = createPool({
     url: secrets.databaseUrl.reveal(),
@@ -41,7 +43,7 @@ export async function startWorker(
     onError: (error) => logger.warn({ err: error }, 'database connection lost'),
   });
   // Not awaited: the jobs keep the promises of the books without NATS too.
-  const connecting = connectNats(secrets.natsUrl.reveal(), 'freeside-worker', logger);
+  const connecting = connectNats(natsSettings, logger);
   let nats: NatsConnection | undefined;
 
   const events = createReservationEvents(registry, logger);
@@ -73,15 +75,7 @@ export async function startWorker(
     host: config.admin.host,
     port: config.admin.port,
     registry,
-    checks: {
-      postgres: async () => {
-        await db.query('SELECT 1');
-      },
-      nats: async () => {
-        if (nats === undefined) throw new Error('not connected yet');
-        await nats.rtt();
-      },
-    },
+    checks: checksOf(db, () => nats),
     isDraining: lifecycle.isDraining,
     logger,
   });
@@ -96,6 +90,22 @@ export async function startWorker(
       await admin.close();
       await nats?.close();
       await db.end();
+    },
+  };
+}
+
+function checksOf(
+  db: Queryable,
+  nats: () => NatsConnection | undefined,
+): Record<string, () => Promise<void>> {
+  return {
+    postgres: async () => {
+      await db.query('SELECT 1');
+    },
+    nats: async () => {
+      const connection = nats();
+      if (connection === undefined) throw new Error('not connected yet');
+      await connection.rtt();
     },
   };
 }

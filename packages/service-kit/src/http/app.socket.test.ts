@@ -267,6 +267,59 @@ describe('an HTTP app on a real socket', () => {
     expect((await exchange(port, bytes)).status).toBe(200);
   });
 
+  it('refuses two Host headers', async () => {
+    const { port } = await listen();
+    const response = await exchange(port, request(['GET /things/1 HTTP/1.1', 'Host: other']));
+    expectProblem(response, 400, 'invalid_request');
+    expect(response.body).toContain('header:host');
+  });
+
+  it('refuses an expectation that it does not know, and meets the one it knows', async () => {
+    const { port } = await listen();
+    const post = (expectation: string): Buffer =>
+      request(
+        ['POST /echo HTTP/1.1', 'Content-Type: application/json', `Expect: ${expectation}`],
+        '{"a":1}',
+      );
+    const refused = await exchange(port, post('tea'));
+    expectProblem(refused, 400, 'invalid_request');
+    expect(refused.body).toContain('header:expect');
+    const met = await exchange(port, post('100-continue'));
+    expect(met.status).toBe(100);
+    expect(met.body).toContain('HTTP/1.1 200 OK');
+  });
+
+  it('answers CONNECT with 405 and logs it', async () => {
+    const { port, line } = await listen();
+    const response = await exchange(port, 'CONNECT t:443 HTTP/1.1\r\nHost: t\r\n\r\n');
+    expectProblem(response, 405, 'method_not_allowed');
+    expect(await line((entry) => entry.route === 'unparsed')).toMatchObject({ status: 405 });
+  });
+
+  it('refuses an encoded body, naming the header', async () => {
+    const { port } = await listen();
+    const lines = ['POST /echo HTTP/1.1', 'Content-Type: application/json'];
+    const response = await exchange(port, request([...lines, 'Content-Encoding: gzip'], '{"a":1}'));
+    expectProblem(response, 415, 'unsupported_media_type');
+    expect(response.body).toContain('header:content-encoding');
+    expect(response.headers['accept-encoding']).toBe('identity');
+    const plain = request([...lines, 'Content-Encoding: Identity'], '{"a":1}');
+    expect((await exchange(port, plain)).status).toBe(200);
+  });
+
+  it.each([
+    ['a length beside a transfer encoding', 'Content-Length: 5\r\nTransfer-Encoding: chunked'],
+    ['two lengths', 'Content-Length: 5\r\nContent-Length: 6'],
+    ['a negative length', 'Content-Length: -1'],
+    ['a folded header', 'X-A: a\r\n b'],
+    ['a blank before the colon', 'X-A : a'],
+  ])('says what is wrong with %s', async (_what, lines) => {
+    const { port } = await listen();
+    const response = await exchange(port, `POST /echo HTTP/1.1\r\nHost: t\r\n${lines}\r\n\r\n`);
+    expectProblem(response, 400, 'invalid_request');
+    expect(JSON.parse(response.body)).toHaveProperty('detail');
+  });
+
   it('refuses a body that is no UTF-8', async () => {
     const { port } = await listen();
     const body = Buffer.concat([
@@ -336,6 +389,60 @@ describe('an HTTP app on a real socket', () => {
     release();
     expect((await answer).body).toBe('{"done":true}');
     await closed;
+  });
+
+  it.each([
+    ['has sent nothing', ''],
+    ['has sent half a request line', 'GET /thi'],
+    ['has sent half its headers', 'GET /things/1 HTTP/1.1\r\nHost: t\r\nX-Half: y'],
+  ])('drops at once, when it closes, a connection that %s', async (_what, bytes) => {
+    const { app, port } = await listen();
+    const accepted = once(app.server, 'connection');
+    const socket = connect(port);
+    socket.write(bytes);
+    const [serverSide] = (await accepted) as [Socket];
+    await expect.poll(() => serverSide.bytesRead).toBe(bytes.length);
+    const gone = once(socket, 'close');
+    await app.close();
+    await gone;
+  });
+
+  it('drops at once, when it closes, a connection between two requests', async () => {
+    const { app, port } = await listen();
+    const socket = connect(port);
+    socket.write('GET /things/1 HTTP/1.1\r\nHost: t\r\n\r\n');
+    await once(socket, 'data');
+    const gone = once(socket, 'close');
+    await app.close();
+    await gone;
+  });
+
+  it('drops, when it closes, a connection as soon as its last answer has been sent', async () => {
+    const gates: (() => void)[] = [];
+    const { app, port } = await listen({}, (instance) => {
+      instance.get('/slow', async () => {
+        await new Promise<void>((resolve) => gates.push(resolve));
+        return 'slow';
+      });
+    });
+    const [first, other] = [connect(port), connect(port)];
+    let text = '';
+    first.on('data', (chunk: Buffer) => (text += chunk.toString()));
+    // Two requests in one go: the second must not be cut off by the end of the first.
+    first.write('GET /slow HTTP/1.1\r\nHost: t\r\n\r\n'.repeat(2));
+    other.write('GET /slow HTTP/1.1\r\nHost: t\r\n\r\n');
+    await expect.poll(() => gates.length).toBe(3);
+    const closed = app.close();
+    await expect.poll(() => app.server.listening).toBe(false);
+    const gone = once(first, 'close');
+    const [one, two, three] = gates;
+    one?.();
+    await expect.poll(() => text.split('slow').length).toBe(2);
+    expect(first.destroyed).toBe(false);
+    two?.();
+    three?.();
+    await Promise.all([gone, closed]);
+    expect(text.split('HTTP/1.1 200 OK')).toHaveLength(3);
   });
 
   it('asks clients to go elsewhere while it drains', async () => {

@@ -6,11 +6,12 @@ import { renderProblem, type Envelope } from '../problem-render.ts';
 import { ProblemError } from '../problem-error.ts';
 import { headersOf, toProblem } from '../to-problem.ts';
 import { uuidv7 } from '../uuidv7.ts';
-import { answerClientError } from './client-error.ts';
+import { answerClientError, refuseConnect, type RawAnswer } from './client-error.ts';
 import { drainBeforeClose } from './drain.ts';
 import { findHeadFault } from './guard.ts';
 import { isHeaderText } from './header-text.ts';
 import { acceptOnlyJson } from './json-body.ts';
+import { addProblemSchemas } from './problem-schemas.ts';
 import { createHttpMetrics, followRequest, UNPARSED } from './observe.ts';
 import { trackMethods } from './route-methods.ts';
 
@@ -71,10 +72,7 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
     }),
     genReqId: uuidv7,
     clientErrorHandler: (error, socket) => {
-      answerClientError(error, socket, ({ status, requestId }) => {
-        observe?.({ ...UNPARSED, status, durationMs: 0 });
-        options.logger.info({ ...UNPARSED, status, requestId, error: error.code }, 'request');
-      });
+      answerClientError(error, socket, (answer) => reportUnparsed(answer, error.code));
     },
     // Such a request runs no hook: what they would have done is done here.
     frameworkErrors: (error, request, reply) => {
@@ -84,22 +82,36 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
   }) as unknown as FastifyInstance;
 
   const observe = options.registry === undefined ? undefined : createHttpMetrics(options.registry);
+  const reportUnparsed = ({ status, requestId }: RawAnswer, error: string | undefined): void => {
+    observe?.({ ...UNPARSED, status, durationMs: 0 });
+    options.logger.info({ ...UNPARSED, status, requestId, error }, 'request');
+  };
   const begin = (request: FastifyRequest, reply: FastifyReply): void => {
     request.wide = {};
     request.failure = undefined;
     // On the raw response, so that a hijacked reply carries it too.
     reply.raw.setHeader('x-request-id', request.id);
     if (options.isDraining?.() === true) reply.raw.setHeader('connection', 'close');
-    inFlight.begin();
+    const { socket } = request.raw;
+    inFlight.begin(socket);
     followRequest(request, reply, (observation) => {
-      inFlight.end();
+      inFlight.end(socket);
       observe?.(observation);
     });
   };
 
+  // Without these two Node would answer by itself: with a bare 417, or not at all.
+  app.server.on('checkExpectation', (request, response) => {
+    app.server.emit('request', request, response);
+  });
+  app.server.on('connect', (_request, socket) => {
+    refuseConnect(socket, (answer) => reportUnparsed(answer, 'CONNECT'));
+  });
+
   const inFlight = drainBeforeClose(app);
   const methodsOf = trackMethods(app);
   acceptOnlyJson(app, { maxDepth: settings.maxJsonDepth, maxValues: settings.maxJsonValues });
+  addProblemSchemas(app);
   app.decorateRequest('wide');
   app.decorateRequest('failure');
   app.addHook('onRequest', (request, reply, done) => {
@@ -127,7 +139,7 @@ function serverOptions(settings: Settings) {
     // Zero means no bound: a busy caller of ours keeps its connection.
     maxRequestsPerSocket: 0,
     forceCloseConnections: 'idle' as const,
-    // Late requests on open connections are served; `close` waits for them.
+    // A request that came before its connection was closed is served; `close` waits for it.
     return503OnClosing: false,
     trustProxy: settings.trustProxy ?? false,
     routerOptions: { maxParamLength: settings.maxParamLength },
@@ -142,6 +154,8 @@ function serverOptions(settings: Settings) {
     ajv: {
       customOptions: {
         coerceTypes: false as const,
+        // `["string", "null"]` gives a better complaint than `anyOf`.
+        allowUnionTypes: true,
         removeAdditional: false,
         useDefaults: true,
         allErrors: true,

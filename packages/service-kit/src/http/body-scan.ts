@@ -1,4 +1,5 @@
 import { pointerToken } from './field-name.ts';
+import { countNames, findRepeatedName } from './repeated-name.ts';
 
 export interface BodyBounds {
   /** Objects and arrays inside one another. */
@@ -8,7 +9,7 @@ export interface BodyBounds {
 }
 
 export interface BodyFault {
-  readonly kind: 'encoding' | 'depth' | 'size';
+  readonly kind: 'encoding' | 'depth' | 'size' | 'prototype' | 'repeated';
   /** JSON pointer to the fault. */
   readonly field: string;
 }
@@ -20,8 +21,9 @@ export interface BodyFault {
 const SUSPICIOUS_ESCAPE = /\\u(?:0000|[dD][89a-fA-F])/;
 
 /**
- * Finds what parsed as JSON but must not come further: nesting or size beyond the bounds, and
- * strings or names that PostgreSQL cannot store.
+ * Finds what parsed as JSON but must not come further: nesting or size beyond the bounds, strings or
+ * names that PostgreSQL cannot store, names that could reach a prototype, and names given twice,
+ * which two parsers might read differently.
  */
 export function findBodyFault(
   text: string,
@@ -32,12 +34,19 @@ export function findBodyFault(
     bounds,
     checkText: SUSPICIOUS_ESCAPE.test(text),
     values: 0,
+    names: 0,
     // Filled from the fault upwards, so that a sound body pays for no pointer.
     path: [],
   };
   const kind = visit(scan, value, 0);
-  if (kind === undefined) return undefined;
+  if (kind === undefined) return repeatedName(text, scan.names);
   return { kind, field: `/${scan.path.reverse().map(pointerToken).join('/')}` };
+}
+
+/** The parser keeps the last of equal names, so fewer members than names tell of one given twice. */
+function repeatedName(text: string, members: number): BodyFault | undefined {
+  if (countNames(text) === members) return undefined;
+  return { kind: 'repeated', field: findRepeatedName(text) ?? '/' };
 }
 
 interface Scan {
@@ -45,6 +54,7 @@ interface Scan {
   readonly checkText: boolean;
   readonly path: string[];
   values: number;
+  names: number;
 }
 
 type Found = BodyFault['kind'] | undefined;
@@ -74,11 +84,20 @@ function visitItems(scan: Scan, items: readonly unknown[], depth: number): Found
 
 function visitMembers(scan: Scan, members: Record<string, unknown>, depth: number): Found {
   for (const name of Object.keys(members)) {
+    scan.names += 1;
+    const value = members[name];
     if (scan.checkText && !isStorable(name)) return at(scan, name, 'encoding');
-    const found = visit(scan, members[name], depth);
+    if (reachesPrototype(name, value)) return at(scan, name, 'prototype');
+    const found = visit(scan, value, depth);
     if (found !== undefined) return at(scan, name, found);
   }
   return undefined;
+}
+
+function reachesPrototype(name: string, value: unknown): boolean {
+  if (name === '__proto__') return true;
+  if (name !== 'constructor' || typeof value !== 'object' || value === null) return false;
+  return Object.hasOwn(value, 'prototype');
 }
 
 function at(scan: Scan, token: string, found: BodyFault['kind']): Found {

@@ -1,5 +1,6 @@
 import { STATUS_CODES, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { problem, type ProblemCode } from '@arrakis/contracts';
 import { renderProblem } from '../problem-render.ts';
 import { uuidv7 } from '../uuidv7.ts';
@@ -7,6 +8,8 @@ import { markTimedOut } from './observe.ts';
 
 interface ClientError extends Error {
   readonly code?: string;
+  /** A constant of Node's parser, such as "Invalid method encountered". */
+  readonly reason?: string;
 }
 
 /** Node keeps the response in progress here, and its own handler of this event reads it too. */
@@ -36,12 +39,21 @@ export function answerClientError(
     socket.destroy();
     return;
   }
-  const answer = createAnswer(code, response);
+  const detail = code === 'invalid_request' ? error.reason : undefined;
+  const answer = createAnswer(code, response, detail);
   socket.end(answer.text);
   // `end` alone would leave a client that never closes its side holding the connection.
   socket.destroySoon();
   // A request that had begun reports itself when its response closes.
   if (response === undefined) report(answer);
+}
+
+/** `CONNECT` has its own event and, without a listener, no answer at all. */
+export function refuseConnect(socket: Duplex, report: (answer: RawAnswer) => void): void {
+  const answer = createAnswer('method_not_allowed', undefined, 'CONNECT is not offered.');
+  socket.on('error', () => undefined);
+  socket.end(answer.text, () => socket.destroy());
+  report(answer);
 }
 
 function problemOf(error: ClientError): ProblemCode {
@@ -54,10 +66,14 @@ export interface RawAnswer {
   readonly text: string;
 }
 
-function createAnswer(code: ProblemCode, response: ServerResponse | undefined): RawAnswer {
+function createAnswer(
+  code: ProblemCode,
+  response: ServerResponse | undefined,
+  detail: string | undefined,
+): RawAnswer {
   const known = response?.getHeader('x-request-id');
   const requestId = typeof known === 'string' ? known : uuidv7();
-  const { status, headers, body } = renderProblem(problem({ code, requestId }), 'problem');
+  const { status, headers, body } = renderProblem(problem({ code, requestId, detail }), 'problem');
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
   const text = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyRequest } from 'fastify';
 import { ProblemError } from '../problem-error.ts';
 import { isJsonContentType } from './json-body.ts';
@@ -5,6 +6,7 @@ import { isJsonContentType } from './json-body.ts';
 const METHODS_WITHOUT_BODY = new Set(['GET', 'HEAD', 'TRACE']);
 /** Of these a second one is dropped by Node, and which one counts would be anyone's guess. */
 const SINGLE_HEADERS = new Map([
+  ['host'.length, 'host'],
   ['content-type'.length, 'content-type'],
   ['authorization'.length, 'authorization'],
 ]);
@@ -12,7 +14,7 @@ const ENCODED_NUL = '%00';
 
 /**
  * What is wrong with a request before its body is read, if anything: NUL in the URL, no host, a
- * header given twice, a body that is not declared as JSON.
+ * header given twice, an expectation that isn't met, a body that is not declared as plain JSON.
  */
 export function findHeadFault(request: FastifyRequest): ProblemError | undefined {
   const { raw } = request;
@@ -21,18 +23,27 @@ export function findHeadFault(request: FastifyRequest): ProblemError | undefined
   if (raw.httpVersion === '1.1' && raw.headers.host === undefined) {
     return invalidHeader('host', 'is required');
   }
+  const expectation = raw.headers.expect;
+  if (expectation !== undefined && expectation.toLowerCase() !== '100-continue') {
+    return invalidHeader('expect', 'must be "100-continue" where it is given');
+  }
   const repeated = findRepeated(raw.rawHeaders);
   if (repeated === 'content-type') return new ProblemError({ code: 'unsupported_media_type' });
   if (repeated !== undefined) return invalidHeader(repeated, 'must be given once');
-  const contentType = raw.headers['content-type'];
-  if (
-    contentType !== undefined &&
-    !isJsonContentType(contentType) &&
-    !METHODS_WITHOUT_BODY.has(request.method)
-  ) {
-    return new ProblemError({ code: 'unsupported_media_type' });
+  return METHODS_WITHOUT_BODY.has(request.method) ? undefined : findTypeFault(raw.headers);
+}
+
+function findTypeFault(headers: IncomingHttpHeaders): ProblemError | undefined {
+  const { 'content-type': type, 'content-encoding': encoding = 'identity' } = headers;
+  if (encoding.toLowerCase() !== 'identity') {
+    return new ProblemError({
+      code: 'unsupported_media_type',
+      errors: [{ field: 'header:content-encoding', reason: 'must be "identity" or absent' }],
+      headers: { 'accept-encoding': 'identity' },
+    });
   }
-  return undefined;
+  if (type === undefined || isJsonContentType(type)) return undefined;
+  return new ProblemError({ code: 'unsupported_media_type' });
 }
 
 function nulInUrl(url: string): ProblemError {

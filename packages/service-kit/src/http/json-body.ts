@@ -17,11 +17,11 @@ export function isJsonContentType(value: string): boolean {
 
 /**
  * Makes JSON the only body of the app: strict UTF-8, no `__proto__` or `constructor.prototype`,
- * bounded nesting and size, no text that cannot be stored. A repeated name counts with its last
- * value; only the parsed body is ever passed on, so no second parser can read it otherwise.
+ * bounded nesting and size, no text that cannot be stored, no name twice in one object.
  */
 export function acceptOnlyJson(app: FastifyInstance, bounds: BodyBounds): void {
-  const parseSecurely = app.getDefaultJsonParser('error', 'error') as (
+  // What could reach a prototype is refused below, by name.
+  const parseJson = app.getDefaultJsonParser('ignore', 'ignore') as (
     request: FastifyRequest,
     text: string,
     done: BodyDone,
@@ -38,7 +38,7 @@ export function acceptOnlyJson(app: FastifyInstance, bounds: BodyBounds): void {
         done(refusal('invalid_encoding', '/', 'must be valid UTF-8'));
         return;
       }
-      parseSecurely(request, text, (error, body) => {
+      parseJson(request, text, (error, body) => {
         if (error !== null) {
           done(error);
           return;
@@ -73,6 +73,10 @@ function bodyRefusal(fault: BodyFault, bounds: BodyBounds): ProblemError {
         fault.field,
         `must not be nested deeper than ${bounds.maxDepth}`,
       );
+    case 'prototype':
+      return refusal('invalid_request', fault.field, 'is not a known field');
+    case 'repeated':
+      return refusal('invalid_request', fault.field, 'must be given once');
     case 'size':
       return refusal('invalid_request', '/', `must hold at most ${bounds.maxValues} values`);
   }

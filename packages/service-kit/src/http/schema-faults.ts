@@ -20,6 +20,8 @@ interface ComplaintParams {
   readonly propertyName?: unknown;
   readonly allowedValues?: unknown;
   readonly allowedValue?: unknown;
+  readonly type?: unknown;
+  readonly limit?: unknown;
 }
 
 /** The part of Fastify's validation error that is read here. */
@@ -81,23 +83,29 @@ function fieldOf(complaint: SchemaComplaint, context: string): string {
   }
 }
 
+type Reason = (complaint: SchemaComplaint, all: readonly SchemaComplaint[]) => string;
+
+const unknownField: Reason = () => 'is not a known field';
+const empty: Reason = ({ params, message }) =>
+  params.limit === 1 ? 'must not be empty' : (message ?? 'is too short');
+
+/** Where we say it better than AJV. */
+const REASONS: Readonly<Record<string, Reason>> = {
+  required: () => 'is required',
+  additionalProperties: unknownField,
+  unevaluatedProperties: unknownField,
+  enum: ({ params }) => oneOf(params.allowedValues),
+  const: ({ params }) => oneOf([params.allowedValue]),
+  anyOf: unionReason,
+  oneOf: unionReason,
+  type: ({ params }) => `must be ${[params.type].flat().map(String).join(' or ')}`,
+  minLength: empty,
+  minItems: empty,
+};
+
 function reasonOf(complaint: SchemaComplaint, all: readonly SchemaComplaint[]): string {
-  switch (complaint.keyword) {
-    case 'required':
-      return 'is required';
-    case 'additionalProperties':
-    case 'unevaluatedProperties':
-      return 'is not a known field';
-    case 'enum':
-      return oneOf(complaint.params.allowedValues);
-    case 'const':
-      return oneOf([complaint.params.allowedValue]);
-    case 'anyOf':
-    case 'oneOf':
-      return unionReason(complaint, all);
-    default:
-      return complaint.message ?? 'is not valid';
-  }
+  const reason = REASONS[complaint.keyword];
+  return reason?.(complaint, all) ?? complaint.message ?? 'is not valid';
 }
 
 function oneOf(values: unknown): string {

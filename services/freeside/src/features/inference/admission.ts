@@ -1,5 +1,6 @@
 import type { Pool, Tier } from '@arrakis/contracts';
 import { resolvePool, type Agent } from '../agents/agent.domain.ts';
+import { QueueFullError } from '../reservations/group-commit.ts';
 import type {
   HoldDecision,
   HoldRequest,
@@ -105,7 +106,7 @@ export class Admission {
     } catch (error) {
       this.#options.events.failed(command.requestId, 'reserve', error);
       // A lost connection may hide a hold that was made: give it back when the ledger can be reached.
-      void releaseQuietly(this.#holds, command.requestId, 'refused');
+      if (mayHaveHeld(error)) void releaseQuietly(this.#holds, command.requestId, 'refused');
       return LEDGER_UNAVAILABLE;
     }
   }
@@ -115,6 +116,11 @@ export class Admission {
       ? new Hold(this.#holds, request.reservationId, decision.limits)
       : refusalOfHold(decision, request, this.#options.wallClockMs());
   }
+}
+
+/** Not what was never sent: releases of it would only add to what waits. */
+function mayHaveHeld(error: unknown): boolean {
+  return !(error instanceof Error && error.cause instanceof QueueFullError);
 }
 
 function mayFitByCount(decision: HoldDecision): boolean {

@@ -1,4 +1,5 @@
 import { SSE_CONTENT_TYPE } from '@arrakis/contracts';
+import { errorResponses } from '@arrakis/service-kit';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ChatCompletionEncoder } from './chat-completion-encoder.ts';
 import {
@@ -19,7 +20,7 @@ import {
 import type { InferenceRoutesOptions } from './inference.routes.ts';
 import type { InferenceCommand } from './inference.domain.ts';
 import { openaiLimitHeaders } from './limit-headers.domain.ts';
-import { API_KEY, KEY_ERRORS, errorResponses, jsonOrStream } from './route-schemas.ts';
+import { API_KEY, KEY_ERRORS, jsonOrStream } from './route-schemas.ts';
 
 const schema = {
   operationId: 'createChatCompletion',
@@ -28,7 +29,7 @@ const schema = {
   description:
     "OpenAI's API for its SDKs: the model is an agent, and errors come in OpenAI's envelope.",
   security: API_KEY,
-  body: ChatCompletionRequest,
+  body: { $ref: 'ChatCompletionRequest#' },
   response: {
     200: jsonOrStream('The completion.', ChatCompletion, '`chat.completion.chunk` objects.'),
     ...errorResponses('openai', [...KEY_ERRORS, 402, 404, 405, 408, 413, 415, 422, 500]),
@@ -40,6 +41,7 @@ export function registerChatCompletionRoutes(
   app: FastifyInstance,
   options: InferenceRoutesOptions,
 ): void {
+  app.addSchema(ChatCompletionRequest);
   app.post<{ Body: ChatCompletionBody }>(
     '/v1/chat/completions',
     { schema, onRequest: options.requireKey },

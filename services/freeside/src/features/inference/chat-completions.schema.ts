@@ -34,11 +34,10 @@ const Message = {
     },
     content: {
       description: 'Text, or parts of type `text`, which are joined.',
-      anyOf: [
-        { type: 'string' },
-        { type: 'array', items: Part, minItems: 1, maxItems: 64 },
-        { type: 'null' },
-      ],
+      type: ['string', 'array', 'null'],
+      items: Part,
+      minItems: 1,
+      maxItems: 64,
     },
     name: { type: ['string', 'null'], maxLength: 64, description: 'Accepted; has no effect.' },
     refusal: { type: ['string', 'null'] },
@@ -115,7 +114,7 @@ export const ChatCompletionRequest = Type.Unsafe<ChatCompletionBody>(
       service_tier: notOffered('string', ONLY_DEFAULT),
       web_search_options: notOffered('object', ONLY_DEFAULT),
     },
-    { additionalProperties: false },
+    { $id: 'ChatCompletionRequest', additionalProperties: false },
   ),
 );
 

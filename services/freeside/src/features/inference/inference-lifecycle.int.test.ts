@@ -27,6 +27,7 @@ afterEach(() => {
   expect(harness.finn.faults).toEqual([]);
 });
 afterAll(async () => {
+  expect(await harness.undocumentedAnswers()).toEqual([]);
   await harness.stop();
 });
 

@@ -1,4 +1,5 @@
 import { INFERENCE_PATH, LIMITS, SSE_CONTENT_TYPE } from '@arrakis/contracts';
+import { errorResponses } from '@arrakis/service-kit';
 import type {
   FastifyInstance,
   FastifyReply,
@@ -14,7 +15,7 @@ import { limitHeaders } from './limit-headers.domain.ts';
 import { PassthroughEncoder } from './passthrough-encoder.ts';
 import type { PromptInput } from './prompt.domain.ts';
 import type { Refusal } from './refusal.domain.ts';
-import { API_KEY, KEY_ERRORS, errorResponses, jsonOrStream } from './route-schemas.ts';
+import { API_KEY, KEY_ERRORS, jsonOrStream } from './route-schemas.ts';
 
 export interface InferenceRoutesOptions {
   readonly inference: InferenceService;
@@ -32,7 +33,7 @@ const schema = {
     'Holds the worst-case price, has the agent answer, and charges what was delivered. ' +
     'A stream carries `token` events, then `done` with the usage, or `error`.',
   security: API_KEY,
-  body: InferenceBody,
+  body: { $ref: 'InferenceRequest#' },
   response: {
     200: jsonOrStream('The answer.', InferenceAnswer, '`token`, `done` and `error` events.'),
     ...errorResponses('problem', [...KEY_ERRORS, 402, 404, 405, 408, 413, 415, 422, 500]),
@@ -44,6 +45,7 @@ export function registerInferenceRoutes(
   app: FastifyInstance,
   options: InferenceRoutesOptions,
 ): void {
+  app.addSchema(InferenceBody);
   app.post<{ Body: InferenceBody }>(
     INFERENCE_PATH,
     { schema, onRequest: options.requireKey },

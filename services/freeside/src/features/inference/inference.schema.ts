@@ -42,7 +42,7 @@ export const InferenceBody = Type.Object(
       Type.Boolean({ description: 'Server-sent events instead of one object; false when absent.' }),
     ),
   },
-  { additionalProperties: false },
+  { $id: 'InferenceRequest', additionalProperties: false },
 );
 export type InferenceBody = Static<typeof InferenceBody>;
 

@@ -1,4 +1,4 @@
-import { request as httpRequest } from 'node:http';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { LIMITS, type Problem } from '@arrakis/contracts';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -23,6 +23,7 @@ afterEach(async () => {
   expect(harness.finn.requests).toHaveLength(0);
 });
 afterAll(async () => {
+  expect(await harness.undocumentedAnswers()).toEqual([]);
   await harness.stop();
 });
 
@@ -232,6 +233,37 @@ describe('a bad request line or header', () => {
     for (const path of ['/v1/embeddings', '/api/v1/nothing']) {
       const response = await harness.post(path, key, {});
       expect(await read(response, path)).toMatchObject({ status: 404, code: 'not_found' });
+    }
+  });
+
+  it.each([
+    ['/api/v1/inference/', 404, 'not_found'],
+    ['//api/v1/inference', 404, 'not_found'],
+    ['/api/v1/./inference', 404, 'not_found'],
+    ['/API/v1/inference', 404, 'not_found'],
+    ['/api%2fv1%2finference', 404, 'not_found'],
+    ['/v1/chat/completions/', 404, 'not_found'],
+    ['/v1/%zz', 400, 'invalid_request'],
+    ['/v1/models/%ff', 400, 'invalid_request'],
+    ['/v1/models/%00', 400, 'invalid_encoding'],
+    ['*', 404, 'not_found'],
+    [`/v1/models/${'x'.repeat(300)}`, 414, 'uri_too_long'],
+  ])('the path %s is refused', async (path, status, code) => {
+    const { promise, resolve } = Promise.withResolvers<IncomingMessage>();
+    const headers = { authorization: `Bearer ${key.cleartext}` };
+    httpRequest(harness.url, { method: 'GET', path, headers }, resolve).end();
+    const response = await promise;
+    const body = JSON.parse((await response.toArray()).join('')) as Record<string, unknown>;
+    expect(response.statusCode).toBe(status);
+    const error = (body.error ?? { problem: body.code }) as { problem: string };
+    expect(error.problem).toBe(code);
+  });
+
+  it.each(['OPTIONS', 'PUT', 'PATCH', 'DELETE', 'QUERY'])('%s is 405', async (method) => {
+    for (const path of [INFERENCE, CHAT]) {
+      const response = await fetch(`${harness.url}${path}`, { method });
+      expect(await read(response, path)).toMatchObject({ status: 405, code: 'method_not_allowed' });
+      expect(response.headers.get('allow')).toBe('POST');
     }
   });
 

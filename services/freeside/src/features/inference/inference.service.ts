@@ -52,13 +52,20 @@ interface Opened {
  */
 export class InferenceService {
   readonly #options: InferenceServiceOptions;
+  /** Requests whose hold may still be without its end; a client's leaving doesn't end them at once. */
+  readonly #underWay = new Set<Promise<unknown>>();
   #activeStreams = 0;
 
   constructor(options: InferenceServiceOptions) {
     this.#options = options;
   }
 
-  /** Tries ledger operations that are still put off a last time. Call when intake has stopped. */
+  /** Resolves when every hold has been given its end. Call when intake has stopped. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#underWay);
+  }
+
+  /** Tries ledger operations that are still put off a last time. */
   async drain(): Promise<void> {
     await this.#options.retries.drain();
   }
@@ -69,8 +76,8 @@ export class InferenceService {
    * @param signal aborts when the client leaves
    */
   async answer(command: InferenceCommand, signal: AbortSignal): Promise<AnswerResult> {
-    const result = await this.#serve(command, false, signal, (opened) =>
-      this.#finishPlain(opened, signal),
+    const result = await this.#track(
+      this.#serve(command, false, signal, (opened) => this.#finishPlain(opened, signal)),
     );
     this.#options.events.finished(command.api, outcomeOf(result));
     return result;
@@ -88,11 +95,22 @@ export class InferenceService {
     prepare: (head: AnswerHead) => StreamEncoder,
   ): Promise<StreamResult> {
     const beganAtMs = this.#options.monotonicMs();
-    const result = await this.#serve(command, true, client.signal, (opened) =>
-      this.#relay(opened, client, prepare(opened.head), beganAtMs),
+    const result = await this.#track(
+      this.#serve(command, true, client.signal, (opened) =>
+        this.#relay(opened, client, prepare(opened.head), beganAtMs),
+      ),
     );
     this.#options.events.finished(command.api, outcomeOf(result));
     return result;
+  }
+
+  async #track<Result>(work: Promise<Result>): Promise<Result> {
+    this.#underWay.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#underWay.delete(work);
+    }
   }
 
   async #serve<Result>(
@@ -176,7 +194,7 @@ export class InferenceService {
     const { reservationId } = hold;
     const promptTokens = finn.promptTokens ?? 0;
     this.#countStreams(1);
-    const end = await relayStream({
+    const relayed = relayStream({
       body,
       client,
       encoder,
@@ -192,7 +210,7 @@ export class InferenceService {
           poolUsed: head.pool,
         }),
     });
-    this.#countStreams(-1);
+    const end = await relayed.finally(() => this.#countStreams(-1));
     return this.#conclude(opened, end, promptTokens);
   }
 
@@ -207,6 +225,11 @@ export class InferenceService {
       return end.kind === 'client_gone' ? clientGone(hold) : this.#refuseBroken(hold, end.reason);
     }
     if (end.kind === 'failed') this.#options.events.streamBroke(hold.reservationId, end.reason);
+    if (end.tokens === 0) {
+      // The head went out, and nothing of the answer after it.
+      await hold.release(end.kind === 'failed' ? 'inference_failed' : 'client_gone');
+      return { kind: 'streamed', head, end };
+    }
     const tokenCount = end.kind === 'failed' ? end.tokenCount : undefined;
     if (tokenCount === undefined) {
       hold.leave({ promptTokens, completionTokens: end.tokens, poolUsed: head.pool });

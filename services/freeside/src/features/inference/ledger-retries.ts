@@ -57,7 +57,7 @@ export class LedgerRetries {
       return;
     }
     this.#queue.push({ operation, attempts: 0 });
-    this.#running ??= this.#run().finally(() => (this.#running = undefined));
+    this.#running ??= this.#run();
   }
 
   /** Tries what is left once more without waiting, and gives up on what fails then. */
@@ -76,6 +76,8 @@ export class LedgerRetries {
       const failed = await this.#tryBatch();
       delayMs = failed ? Math.min(delayMs * 2, this.#options.maxDelayMs) : 0;
     }
+    // Here and not in a `finally` of the caller: what is added in between would wait for ever.
+    this.#running = undefined;
   }
 
   /** Returns whether any operation failed. */

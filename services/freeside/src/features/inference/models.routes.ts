@@ -1,11 +1,11 @@
-import { ProblemError } from '@arrakis/service-kit';
+import { ProblemError, errorResponses } from '@arrakis/service-kit';
 import type { FastifyInstance, onRequestAsyncHookHandler } from 'fastify';
 import { Type, type Static } from 'typebox';
 import { resolvePool, type Agent } from '../agents/agent.domain.ts';
 import type { ApiKeyPrincipal } from '../api-keys/api-key.domain.ts';
 import { Model, ModelList } from './chat-completions.schema.ts';
 import { MODEL_ID_MAX_LENGTH, modelIds, parseModel } from './model.domain.ts';
-import { API_KEY, KEY_ERRORS, errorResponses } from './route-schemas.ts';
+import { API_KEY, KEY_ERRORS } from './route-schemas.ts';
 
 export interface ModelRoutesOptions {
   readonly agents: {

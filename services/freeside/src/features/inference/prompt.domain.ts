@@ -35,7 +35,8 @@ export function boundPromptTokens(input: PromptInput): number {
   return promptBytes(input) + overheadTokens(textsOf(input).length);
 }
 
-const VISIBLE = /\S/u;
+/** Neither white space nor what only shapes or controls text: joiners, marks of order, and so on. */
+const VISIBLE = /[^\s\p{Cc}\p{Cf}]/u;
 
 /** Refuses what no model should be asked: blank texts, and more bytes than finn accepts. */
 export function checkPrompt(input: PromptInput): Refusal | undefined {

@@ -67,7 +67,7 @@ const PREFIXES = {
 } as const;
 
 /** Passes one answer on, from finn's first byte to the end, whoever brings it about. */
-export function relayStream(options: RelayOptions): Promise<RelayEnd> {
+export async function relayStream(options: RelayOptions): Promise<RelayEnd> {
   const { promise, resolve } = Promise.withResolvers<RelayEnd>();
   const relay = new StreamRelay(options, resolve);
   relay.start();
@@ -87,7 +87,9 @@ class StreamRelay implements FinnBodySink {
   #done: { usage: Usage; finishReason: FinishReason } | undefined;
   #closedToClient = false;
   #resolved = false;
+  /** In events that were read, in those that wait for the next write, in those that were written. */
   #seenTokens = 0;
+  #pendingTokens = 0;
   #relayedTokens = 0;
   #notedTokens = 0;
   #notedAtMs = Number.NEGATIVE_INFINITY;
@@ -228,6 +230,7 @@ class StreamRelay implements FinnBodySink {
   #enqueue(data: Buffer | string): void {
     if (data.length === 0) return;
     this.#pending.push(data);
+    this.#pendingTokens = this.#seenTokens;
     if (this.#flushScheduled) return;
     this.#flushScheduled = true;
     setImmediate(this.#onTurn);
@@ -243,7 +246,7 @@ class StreamRelay implements FinnBodySink {
     if (this.#pending.length === 0) return;
     const joined = join(this.#pending);
     this.#pending = [];
-    this.#relayedTokens = this.#seenTokens;
+    this.#relayedTokens = this.#pendingTokens;
     const keepsUp = this.#options.client.write(joined);
     if (!keepsUp && !this.#paused && this.#last === undefined) this.#waitForClient();
     this.#noteProgress();

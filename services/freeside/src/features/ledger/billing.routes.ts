@@ -1,6 +1,6 @@
-import { Problem, RESERVATION_ID_PATTERN } from '@arrakis/contracts';
+import { RESERVATION_ID_PATTERN } from '@arrakis/contracts';
 import { formatMicro } from '@arrakis/money';
-import { ProblemError } from '@arrakis/service-kit';
+import { ProblemError, errorResponses } from '@arrakis/service-kit';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type, type Static } from 'typebox';
@@ -62,7 +62,7 @@ const ReceiptView = Type.Object({
   settledAt: Nullable(Timestamp),
 });
 
-const problems = { 400: Problem, 401: Problem, 403: Problem, 429: Problem, 503: Problem };
+const problems = errorResponses('problem', [400, 401, 403, 404, 405, 429, 431, 500, 503]);
 const security = [{ apiKey: [] }];
 
 /** `GET /api/v1/balance` and `GET /api/v1/usage/:requestId`, for the key's community. */
@@ -97,7 +97,7 @@ export function registerBillingRoutes(instance: FastifyInstance, deps: BillingRo
         summary: 'The receipt of one request',
         security,
         params: Type.Object({ requestId: Type.String({ pattern: RESERVATION_ID_PATTERN }) }),
-        response: { 200: ReceiptView, 404: Problem, ...problems },
+        response: { 200: ReceiptView, ...problems },
       },
     },
     async (request) => {

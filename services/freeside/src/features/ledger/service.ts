@@ -1,9 +1,10 @@
-import type { Queryable } from '@arrakis/postgres';
+import { isUnavailable, type Queryable } from '@arrakis/postgres';
+import { ProblemError } from '@arrakis/service-kit';
 import type { Balance, Receipt } from './billing.domain.ts';
 import type { LedgerEvents } from './events.ts';
 import * as store from './store.ts';
 
-/** What a community may read of its books. */
+/** What a community may read of its books; a ProblemError when the database can't be reached. */
 export class BillingService {
   readonly #db: Queryable;
 
@@ -12,12 +13,26 @@ export class BillingService {
   }
 
   balance(communityId: string): Promise<Balance | undefined> {
-    return store.readBalance(this.#db, communityId);
+    return orUnavailable(store.readBalance(this.#db, communityId));
   }
 
   /** `undefined` for an unknown request and for another community's alike. */
   receipt(communityId: string, requestId: string): Promise<Receipt | undefined> {
-    return store.readReceipt(this.#db, communityId, requestId);
+    return orUnavailable(store.readReceipt(this.#db, communityId, requestId));
+  }
+}
+
+async function orUnavailable<T>(reading: Promise<T>): Promise<T> {
+  try {
+    return await reading;
+  } catch (cause) {
+    if (!isUnavailable(cause)) throw cause;
+    throw new ProblemError({
+      code: 'service_unavailable',
+      detail: 'The ledger cannot be reached.',
+      headers: { 'retry-after': '1' },
+      cause,
+    });
   }
 }
 

@@ -17,6 +17,7 @@ function create(options: Partial<GroupCommitOptions<string, string>> = {}) {
       return Promise.resolve(operations.map((operation) => `${operation}!`));
     },
     isMemberFault: () => false,
+    isTransient: () => false,
     maxBatch: 100,
     maxQueue: 1000,
     patienceMs: 1,
@@ -127,6 +128,7 @@ describe('group commit', () => {
     await expect(commit.submit('3', true)).rejects.toBeInstanceOf(QueueFullError);
     gate.resolve();
     await Promise.all([inFlight, ...waiting]);
+    await new Promise(setImmediate);
     expect(commit.idle).toBe(true);
   });
 
@@ -134,5 +136,56 @@ describe('group commit', () => {
     const { commit, batches } = create({ maxBatch: 2 });
     await Promise.all(['a', 'b', 'c', 'd', 'e'].map((op) => commit.submit(op, true)));
     expect(batches.map((batch) => batch.length)).toEqual([2, 2, 1]);
+  });
+
+  it('tries a batch that met a transient failure once more as a whole', async () => {
+    const batches: string[][] = [];
+    const { commit } = create({
+      apply: (operations) => {
+        batches.push([...operations]);
+        if (batches.length === 1) return Promise.reject(new Error('deadlock'));
+        return Promise.resolve([...operations]);
+      },
+      isTransient: () => true,
+      isMemberFault: () => true,
+    });
+    await expect(Promise.all(['a', 'b'].map((op) => commit.submit(op, true)))).resolves.toEqual([
+      'a',
+      'b',
+    ]);
+    expect(batches).toEqual([
+      ['a', 'b'],
+      ['a', 'b'],
+    ]);
+  });
+
+  it('tries members alone only after the second failure of the whole', async () => {
+    const batches: string[][] = [];
+    const { commit } = create({
+      apply: (operations) => {
+        batches.push([...operations]);
+        return operations.length > 1
+          ? Promise.reject(new Error('deadlock'))
+          : Promise.resolve([...operations]);
+      },
+      isTransient: () => true,
+      isMemberFault: () => true,
+    });
+    await Promise.all(['a', 'b'].map((op) => commit.submit(op, true)));
+    expect(batches).toEqual([['a', 'b'], ['a', 'b'], ['a'], ['b']]);
+  });
+
+  it('asks a database that has gone no further for the members that are left', async () => {
+    const batches: string[][] = [];
+    const { commit } = create({
+      apply: (operations) => {
+        batches.push([...operations]);
+        return Promise.reject(new Error(operations.length > 1 ? 'poison' : 'gone'));
+      },
+      isMemberFault: (error) => (error as Error).message === 'poison',
+    });
+    const results = await Promise.allSettled(['a', 'b', 'c'].map((op) => commit.submit(op, true)));
+    expect(results.map((result) => result.status)).toEqual(['rejected', 'rejected', 'rejected']);
+    expect(batches).toEqual([['a', 'b', 'c'], ['a']]);
   });
 });

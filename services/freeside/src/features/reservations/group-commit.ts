@@ -11,6 +11,8 @@ export interface GroupCommitOptions<Operation, Result> {
   readonly apply: (operations: readonly Operation[]) => Promise<readonly Result[]>;
   /** True when the failure speaks of one member and not of the database: members are then retried alone. */
   readonly isMemberFault: (error: unknown) => boolean;
+  /** True when the same batch may succeed if it is tried again at once: a deadlock, for one. */
+  readonly isTransient: (error: unknown) => boolean;
   readonly maxBatch: number;
   /** Operations waiting beyond this are refused with {@link QueueFullError}. */
   readonly maxQueue: number;
@@ -94,6 +96,26 @@ export class GroupCommit<Operation, Result> {
   }
 
   async #run(batch: readonly Waiting<Operation, Result>[]): Promise<void> {
+    let error = await this.#apply(batch);
+    if (error !== undefined && this.#options.isTransient(error)) error = await this.#apply(batch);
+    if (error === undefined) return;
+    if (batch.length > 1 && this.#options.isMemberFault(error)) await this.#runAlone(batch);
+    else for (const member of batch) member.reject(error);
+  }
+
+  /** One after the other; once the database has gone, the rest needn't find that out one by one. */
+  async #runAlone(batch: readonly Waiting<Operation, Result>[]): Promise<void> {
+    let gone: unknown;
+    for (const member of batch) {
+      const error = gone ?? (await this.#apply([member]));
+      if (error === undefined) continue;
+      member.reject(error);
+      if (!this.#options.isMemberFault(error)) gone = error;
+    }
+  }
+
+  /** Resolves the members, or returns why none of them is resolved. */
+  async #apply(batch: readonly Waiting<Operation, Result>[]): Promise<unknown> {
     const began = performance.now();
     try {
       const results = await this.#options.apply(batch.map((member) => member.operation));
@@ -103,12 +125,9 @@ export class GroupCommit<Operation, Result> {
         if (result === undefined) member.reject(new Error('the batch returned too few results'));
         else member.resolve(result);
       });
+      return undefined;
     } catch (error) {
-      if (batch.length > 1 && this.#options.isMemberFault(error)) {
-        for (const member of batch) await this.#run([member]);
-        return;
-      }
-      for (const member of batch) member.reject(error);
+      return error ?? new Error('the batch failed without an error');
     } finally {
       this.#options.onBatch?.(batch.length, performance.now() - began);
     }

@@ -96,7 +96,7 @@ export interface Reservations {
   reserve(request: HoldRequest): Promise<HoldDecision>;
   /**
    * Notes that the answer has begun or gone on. Not awaited on the hot path: it rides on a later
-   * batch, and is dropped when a settlement of the same reservation is queued before it left.
+   * batch, with the newest counts there are when it leaves; after a settlement it changes nothing.
    */
   noteProgress(progress: RelayProgress): void;
   /** Charges what was delivered and returns the rest; a no-op on a settled reservation. */

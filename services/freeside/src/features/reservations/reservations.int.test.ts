@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { priceTokens } from '@arrakis/money';
+import type { Queryable } from '@arrakis/postgres';
 import type { HoldRequest, Settlement } from './reservation.domain.ts';
 import {
   NFT_ID,
@@ -225,6 +226,54 @@ describe('a settlement', () => {
     await service.reserve(hold);
     await service.settle(settlement(hold.reservationId, { poolUsed: 'cheap' }));
     expect(await balances(ledger.app, account.communityId)).toMatchObject({ spent: charge });
+  });
+
+  it.each(['40P01', '40001', 'P0001'])(
+    'and a progress note keep their counts when the batch fails with %s and is tried again',
+    async (code) => {
+      const [noted, settled] = [await held(), await held()];
+      let failures = 1;
+      const db: Queryable = {
+        query: (statement, values) => {
+          failures -= 1;
+          if (failures >= 0) return Promise.reject(Object.assign(new Error('failed'), { code }));
+          return ledger.app.query(statement, values);
+        },
+      };
+      const service = ledger.newService({ db });
+      const { reservationId } = noted.hold;
+      const note = {
+        reservationId,
+        promptTokens: 7,
+        completionTokens: 9,
+        poolUsed: 'cheap',
+      } as const;
+      service.noteProgress({ ...note, completionTokens: 3 });
+      service.noteProgress(note);
+      await service.settle(settlement(settled.hold.reservationId));
+      await service.drain();
+      const { rows } = await ledger.app.query(
+        `SELECT status, relayed_prompt_tokens, relayed_completion_tokens, relayed_pool
+         FROM freeside.budget_reservations WHERE id = ANY ($1) ORDER BY status DESC`,
+        [[reservationId, settled.hold.reservationId]],
+      );
+      expect(rows).toMatchObject([
+        {
+          status: 'streaming',
+          relayed_prompt_tokens: 7,
+          relayed_completion_tokens: 9,
+          relayed_pool: 'cheap',
+        },
+        { status: 'finalized' },
+      ]);
+    },
+  );
+
+  it('is refused for a pool without a price, and charges nothing', async () => {
+    const { account, hold } = await held();
+    const unpriced = settlement(hold.reservationId, { poolUsed: 'gold' as 'cheap' });
+    await expect(ledger.newService().settle(unpriced)).rejects.toThrow('has no price');
+    expect(await balances(ledger.app, account.communityId)).toMatchObject({ spent: 0n });
   });
 
   it('is dropped by a progress note that comes after it', async () => {

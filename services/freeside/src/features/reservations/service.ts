@@ -1,4 +1,4 @@
-import { isUnavailable, type Queryable } from '@arrakis/postgres';
+import { isUnavailable, sqlState, type Queryable } from '@arrakis/postgres';
 import { ProblemError } from '@arrakis/service-kit';
 import type { ReservationEvents } from './events.ts';
 import { GroupCommit, QueueFullError } from './group-commit.ts';
@@ -16,7 +16,13 @@ import { applyLedgerBatch, countOpenReservations, listOrphans, listQuietStreams 
 
 type Operation =
   | { readonly kind: 'hold'; readonly hold: HoldRequest }
-  | { readonly kind: 'settlement'; readonly settlement: SettlementInput };
+  | { readonly kind: 'settlement'; readonly settlement: SettlementInput }
+  | ProgressNote;
+/** While it waits, a newer note of the same reservation takes its place in the queue. */
+interface ProgressNote {
+  readonly kind: 'progress';
+  newest: RelayProgress;
+}
 type Result =
   | { readonly kind: 'hold'; readonly row: HoldVerdict }
   | { readonly kind: 'settlement'; readonly row: SettlementResult };
@@ -29,6 +35,9 @@ export interface ReservationServiceOptions {
   readonly patienceMs?: number;
 }
 
+/** Nothing was applied, and nothing stands in the way of a second try. */
+const TRANSIENT_STATES: readonly (string | undefined)[] = ['40001', '40P01'];
+
 const DEFAULTS = { maxBatch: 256, maxQueue: 10_000, patienceMs: 5 } as const;
 
 /** The reservations of one process; see {@link Reservations} for the use cases. */
@@ -36,8 +45,8 @@ export class ReservationService implements Reservations {
   readonly #db: Queryable;
   readonly #events: ReservationEvents;
   readonly #commit: GroupCommit<Operation, Result>;
-  /** Progress that waits to ride along; the newest note of a reservation replaces the older. */
-  readonly #progress = new Map<string, RelayProgress>();
+  /** Notes that wait to ride along, at most one a reservation. */
+  readonly #waitingNotes = new Map<string, ProgressNote>();
 
   constructor(options: ReservationServiceOptions) {
     this.#db = options.db;
@@ -45,6 +54,7 @@ export class ReservationService implements Reservations {
     this.#commit = new GroupCommit({
       apply: (operations) => this.#apply(operations),
       isMemberFault: (error) => !isUnavailable(error),
+      isTransient: (error) => TRANSIENT_STATES.includes(sqlState(error)),
       maxBatch: options.maxBatch ?? DEFAULTS.maxBatch,
       maxQueue: options.maxQueue ?? DEFAULTS.maxQueue,
       patienceMs: options.patienceMs ?? DEFAULTS.patienceMs,
@@ -65,19 +75,16 @@ export class ReservationService implements Reservations {
   }
 
   noteProgress(progress: RelayProgress): void {
-    if (this.#progress.has(progress.reservationId)) {
-      this.#progress.set(progress.reservationId, progress);
+    const { reservationId } = progress;
+    const waiting = this.#waitingNotes.get(reservationId);
+    if (waiting !== undefined) {
+      waiting.newest = progress;
       return;
     }
-    this.#progress.set(progress.reservationId, progress);
-    this.#submit(
-      {
-        kind: 'settlement',
-        settlement: { reservationId: progress.reservationId, action: 'progress' },
-      },
-      false,
-    ).catch((error: unknown) => {
-      this.#progress.delete(progress.reservationId);
+    const note: ProgressNote = { kind: 'progress', newest: progress };
+    this.#waitingNotes.set(reservationId, note);
+    this.#submit(note, false).catch((error: unknown) => {
+      this.#forget(note);
       this.#events.progressLost(error);
     });
   }
@@ -93,7 +100,6 @@ export class ReservationService implements Reservations {
 
   /** Like {@link settle}, and tells what became of it. */
   async settleNow(settlement: SettlementInput): Promise<SettlementResult> {
-    this.#progress.delete(settlement.reservationId);
     const result = await this.#submit({ kind: 'settlement', settlement }, false);
     if (result.kind !== 'settlement') throw new Error('a settlement was answered by a hold');
     return result.row;
@@ -152,7 +158,7 @@ export class ReservationService implements Reservations {
     const holds: HoldRequest[] = [];
     for (const operation of operations) {
       if (operation.kind === 'hold') holds.push(operation.hold);
-      else settlements.push(this.#withProgress(operation.settlement));
+      else settlements.push(this.#settlementOf(operation));
     }
     const applied = await applyLedgerBatch(this.#db, settlements, holds);
     settlements.forEach((settlement, index) => {
@@ -169,12 +175,17 @@ export class ReservationService implements Reservations {
     });
   }
 
-  /** A queued progress note carries the newest counts, or none when a settlement overtook it. */
-  #withProgress(settlement: SettlementInput): SettlementInput {
-    if (settlement.action !== 'progress') return settlement;
-    const newest = this.#progress.get(settlement.reservationId);
-    this.#progress.delete(settlement.reservationId);
-    return newest === undefined ? settlement : { ...newest, action: 'progress' };
+  #settlementOf(operation: Exclude<Operation, { kind: 'hold' }>): SettlementInput {
+    if (operation.kind === 'settlement') return operation.settlement;
+    // It leaves now: what is noted later goes in a note of its own, and this one keeps its counts
+    // in case the batch is tried again.
+    this.#forget(operation);
+    return { ...operation.newest, action: 'progress' };
+  }
+
+  #forget(note: ProgressNote): void {
+    const { reservationId } = note.newest;
+    if (this.#waitingNotes.get(reservationId) === note) this.#waitingNotes.delete(reservationId);
   }
 }
 

@@ -25,7 +25,14 @@ interface BatchRow {
   tpd_resets_at: Date;
 }
 
+/**
+ * Longer than the role's own `statement_timeout`: only a connection that died without a word gets
+ * here, and everybody waits behind it.
+ */
+const ANSWER_TIMEOUT_MS = 20_000;
+
 const APPLY_BATCH = {
+  query_timeout: ANSWER_TIMEOUT_MS,
   name: 'apply_ledger_batch',
   text: `SELECT operation, outcome, charge_micro, written_off_micro, required_micro, available_micro, version,
            prompt_price_micro, completion_price_micro, rpm, rpm_used, rpm_resets_at, tpd, tpd_used, tpd_resets_at

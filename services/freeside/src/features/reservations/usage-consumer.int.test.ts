@@ -3,7 +3,7 @@ import { jetstream, jetstreamManager, type JetStreamClient } from '@nats-io/jets
 import type { NatsConnection } from '@nats-io/transport-node';
 import { CONTRACT_VERSION, USAGE_STREAM, type UsageEvent } from '@arrakis/contracts';
 import { priceTokens } from '@arrakis/money';
-import { ensureUsageStreams } from '@arrakis/nats';
+import { ensureUsageStreams, natsOptions } from '@arrakis/nats';
 import { createLogger, createRegistry } from '@arrakis/service-kit';
 import { createTestNats, waitFor } from '@arrakis/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -35,7 +35,7 @@ let consumers: UsageConsumer[] = [];
 beforeAll(async () => {
   ledger = await createLedgerFixture();
   nats = await createTestNats();
-  connection = await connectNats(nats.url, 'test', logger);
+  connection = await connectNats(natsOptions(nats.url, 'test'), logger);
   client = jetstream(connection);
   await ensureUsageStreams(await jetstreamManager(connection));
 });

@@ -71,10 +71,13 @@ export class UsageConsumer {
       abort_on_missing_resource: true,
     });
     this.#stop = () => messages.stop();
+    // Closed while this was on its way here.
+    if (this.#isStopping()) messages.stop();
     for await (const message of messages) {
-      const handled: Promise<void> = this.#handle(message).finally(() => {
-        this.#inFlight.delete(handled);
-      });
+      const handled: Promise<void> = this.#handle(message)
+        // Neither acknowledged nor refused: NATS brings it again.
+        .catch((error: unknown) => this.#options.logger.warn({ err: error }, 'usage event left'))
+        .finally(() => this.#inFlight.delete(handled));
       this.#inFlight.add(handled);
     }
   }

@@ -19,6 +19,7 @@ import {
 import { Value } from 'typebox/value';
 
 export const PROMPT_TOKENS = 11;
+export const MODEL = 'test/Model 1.gguf';
 
 export type Behaviour = (exchange: Exchange) => Promise<void> | void;
 
@@ -46,6 +47,7 @@ export class Exchange {
       'content-type': this.body.stream ? SSE_CONTENT_TYPE : 'application/json',
       [HEADERS.poolUsed]: this.claims.pool ?? 'cheap',
       [HEADERS.personalityId]: 'p-1',
+      [HEADERS.modelUsed]: MODEL,
       [HEADERS.contractVersion]: CONTRACT_VERSION,
       [HEADERS.promptTokens]: String(PROMPT_TOKENS),
       ...(this.body.stream ? { trailer: 'X-Token-Count' } : {}),

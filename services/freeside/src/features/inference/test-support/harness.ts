@@ -166,10 +166,7 @@ export class Harness {
   }
 
   async stop(): Promise<void> {
-    const closed = this.app.close();
-    // A client's connection without a request would otherwise keep the server open.
-    this.app.server.closeAllConnections();
-    await closed;
+    await this.app.close();
     await this.inference.close();
     await this.finn.stop();
     await this.#close();
@@ -287,12 +284,28 @@ export class Harness {
     return value?.value ?? 0;
   }
 
+  /** Answers of the documented routes so far whose status `/openapi.json` doesn't tell of. */
+  async undocumentedAnswers(): Promise<readonly string[]> {
+    const { paths = {} } = this.app.swagger() as { paths?: Record<string, Documented> };
+    const counted = await this.registry.getSingleMetric('http_requests_total')?.get();
+    return (counted?.values ?? []).flatMap(({ labels }) => {
+      const [method, route, status] = [labels.method, labels.route, labels.status].map(String);
+      const operations = paths[(route ?? '').replace(/:(\w+)/g, '{$1}')];
+      const documented = operations?.[(method ?? '').toLowerCase()]?.responses;
+      // 499 is a client that left: nothing was answered.
+      if (documented === undefined || status === '499') return [];
+      return Object.hasOwn(documented, status ?? '') ? [] : [`${method} ${route} ${status}`];
+    });
+  }
+
   async #insert(text: string, values: unknown[]): Promise<string> {
     const { rows } = await this.db.query<{ id: string }>(text, values);
     if (rows[0] === undefined) throw new Error('the insert returned no id');
     return rows[0].id;
   }
 }
+
+type Documented = Record<string, { readonly responses?: object } | undefined>;
 
 const LOST = (): Error => Object.assign(new Error('connection lost'), { code: 'ECONNRESET' });
 

@@ -4,7 +4,7 @@ import { createPool, type Queryable } from '@arrakis/postgres';
 import { createTestDatabase, type TestDatabase } from '@arrakis/testkit';
 import { createLogger, createRegistry } from '@arrakis/service-kit';
 import { createReservationEvents } from '../events.ts';
-import { ReservationService } from '../service.ts';
+import { ReservationService, type ReservationServiceOptions } from '../service.ts';
 
 export const NFT_ID = '1:0x00000000000000000000000000000000000000aa:7';
 
@@ -13,7 +13,7 @@ export interface LedgerFixture {
   readonly app: Queryable;
   readonly owner: Queryable;
   readonly database: TestDatabase;
-  readonly newService: (options?: { patienceMs?: number; maxBatch?: number }) => ReservationService;
+  readonly newService: (options?: Partial<ReservationServiceOptions>) => ReservationService;
   readonly close: () => Promise<void>;
 }
 
