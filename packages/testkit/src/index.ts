@@ -30,12 +30,14 @@ export {
 } from './backends/redis.ts';
 export { keptSecret } from './backends/secret-file.ts';
 export { signalProcess, terminate, waitForExit } from './backends/terminate.ts';
+export { localModelDir } from './binaries/local-model-dir.ts';
 export { locateNats } from './binaries/locate-nats.ts';
 export { locatePostgres } from './binaries/locate-postgres.ts';
 export { locateRedis } from './binaries/locate-redis.ts';
 export { MissingToolError } from './binaries/missing-tool-error.ts';
 export type { Progress } from './binaries/progress.ts';
 export { providedBackends, type TestBackends } from './databases/test-backends.ts';
+export { startReaper, type Reaper } from './databases/reaper.ts';
 export { createTestDatabase, type TestDatabase } from './databases/test-database.ts';
 export { createTestNats, type TestNats } from './databases/test-nats.ts';
 export { createTestRedis, type TestRedis } from './databases/test-redis.ts';

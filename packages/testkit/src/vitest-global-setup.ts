@@ -51,8 +51,13 @@ async function startRun(): Promise<Run> {
   const stops: (() => Promise<void>)[] = [];
   const stop = async (): Promise<void> => {
     await Promise.all(stops.map((end) => end()));
+    const left = await reaper.dismiss();
+    if (left > 0) {
+      process.stderr.write(
+        `[testkit] ended ${String(left)} server(s) that tests had left running\n`,
+      );
+    }
     await rm(runDir, { recursive: true, force: true });
-    reaper.dismiss();
   };
   try {
     return { backends: await startBackends(runDir, stops), stop };

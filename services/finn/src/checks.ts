@@ -11,6 +11,9 @@ export interface CheckDeps {
   readonly pools: PoolService;
 }
 
+/** Bounded, or each check on a dead connection would keep one of the pool's for good. */
+const PING = { text: 'SELECT 1', query_timeout: 2_000 };
+
 /** For `/readyz`. */
 export type FinnChecks = Readonly<Record<'postgres' | 'redis' | 'jwks' | 'pools', HealthCheck>>;
 
@@ -22,7 +25,7 @@ export function createChecks(deps: CheckDeps): FinnChecks {
   const { db, redis, keys, pools } = deps;
   return {
     postgres: async () => {
-      await db.query('SELECT 1');
+      await db.query(PING);
     },
     redis: async () => {
       await redis.ping();

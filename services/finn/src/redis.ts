@@ -4,6 +4,8 @@ import { defineReplayCommands } from './features/s2s-auth/replay.store.ts';
 /** A caller waits for this; longer and it is told to come back. */
 const COMMAND_TIMEOUT_MS = 1_000;
 const RECONNECT_MAX_MS = 1_000;
+/** A connection on which an answer is overdue for this long leads nowhere: make a new one. */
+const SOCKET_TIMEOUT_MS = 3_000;
 
 /**
  * Redis for decisions that must be made now or not at all: no queue while it is away, no second
@@ -16,6 +18,9 @@ export function connectRedis(url: string, onError: (error: unknown) => void): Re
     autoResendUnfulfilledCommands: false,
     commandTimeout: COMMAND_TIMEOUT_MS,
     connectTimeout: COMMAND_TIMEOUT_MS,
+    // A failover behind a silent network would otherwise time out every command for as long as
+    // TCP hopes, which is a quarter of an hour.
+    socketTimeout: SOCKET_TIMEOUT_MS,
     retryStrategy: (attempt) => Math.min(50 * attempt, RECONNECT_MAX_MS),
   });
   redis.on('error', onError);

@@ -5,6 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { BackendStartError, explainDiskFull, explainStart, PortBusyError } from './errors.ts';
 import { assertListening, findFreePort, isPortFree } from './free-port.ts';
 import { livingProcess, removePidFile, writePidFile, isAlive, type PidRecord } from './pid-file.ts';
+import { confirmProcess, registerProcess } from './process-registry.ts';
 import { signalProcess, terminate, waitForExit } from './terminate.ts';
 
 interface PortRequest {
@@ -134,6 +135,7 @@ async function launch(spec: BackendSpec, ports: readonly number[]): Promise<Back
     env,
     ...(identity === undefined ? {} : { uid: identity.uid, gid: identity.gid }),
   });
+  registerProcess(child.pid);
   closeSync(log);
   child.unref();
   const fail = (reason: string): Promise<Error> =>
@@ -170,7 +172,9 @@ async function recordOrEnd(
   ports: readonly number[],
 ): Promise<PidRecord | undefined> {
   try {
-    return child.pid === undefined ? undefined : await writePidFile(pidFile, child.pid, ports);
+    if (child.pid === undefined) return undefined;
+    await confirmProcess(child.pid);
+    return await writePidFile(pidFile, child.pid, ports);
   } catch (error) {
     child.kill('SIGKILL');
     throw error;

@@ -15,7 +15,7 @@ export interface TestBackends {
   /** Password in the URL; database 0, which belongs to the testkit: see `createTestRedis`. */
   readonly redisUrl: string;
   readonly natsUrl: string;
-  /** Removed at the end of the run, with every process that has a pid file below it. */
+  /** Removed at the end of the run. What was started during it is ended, wherever it lies. */
   readonly runDir: string;
 }
 

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { get } from 'node:http';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
+import { confirmProcess, registerProcess } from '../backends/process-registry.ts';
 
 export interface SpawnServiceOptions {
   /** Absolute path of the entry file. */
@@ -59,12 +60,14 @@ export async function spawnService(options: SpawnServiceOptions): Promise<Spawne
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
   running.add(child);
+  registerProcess(child.pid);
   const exited = exitOf(child);
   const stdout: string[] = [];
   const stderr: string[] = [];
   createInterface({ input: child.stdout }).on('line', (line) => stdout.push(line));
   createInterface({ input: child.stderr }).on('line', (line) => stderr.push(line));
   await once(child, 'spawn');
+  await confirmProcess(child.pid ?? 0);
 
   const kill = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<ServiceExit> => {
     child.kill(signal);

@@ -15,6 +15,8 @@ export interface TcpRelay {
   delay(delayMs: number): void;
   /** Accepts and keeps connections, but nothing arrives any more, as behind a dead firewall. */
   blackHole(): void;
+  /** Nothing arrives any more on the connections that are open now; new ones are served. */
+  strand(): void;
   /** Back to normal. What was swallowed meanwhile is handed on. */
   restore(): Promise<void>;
   /** Where new connections go from now on. */
@@ -40,6 +42,7 @@ class Wire implements TcpRelay {
   readonly host = '127.0.0.1';
   readonly port: number;
   readonly #sockets = new Set<Socket>();
+  readonly #stranded = new WeakSet<Socket>();
   #server: Server | undefined;
   #targetPort: number;
   #delayMs = 0;
@@ -80,6 +83,10 @@ class Wire implements TcpRelay {
     this.#open = new Promise((resolve) => {
       this.#openUp = resolve;
     });
+  }
+
+  strand(): void {
+    for (const socket of this.#sockets) this.#stranded.add(socket);
   }
 
   async restore(): Promise<void> {
@@ -136,6 +143,7 @@ class Wire implements TcpRelay {
       const early = due - performance.now();
       if (early > 0) await pause(early);
       await this.#open;
+      if (this.#stranded.has(from)) return;
       if (!to.destroyed && !to.write(data)) await drained(to);
       queuedBytes -= data.length;
       if (queuedBytes <= MAX_QUEUED_BYTES) from.resume();

@@ -45,6 +45,9 @@ export interface StartFinnOptions {
   readonly totalTimeoutMs?: number;
   readonly idleTimeoutMs?: number;
   readonly spoolMaxBytes?: number;
+  readonly modelDir?: string;
+  /** By reference, beside `env:KEY`, which is the fake vendor's. */
+  readonly apiKeys?: Readonly<Record<string, string>>;
 }
 
 export interface TestFinn {
@@ -112,7 +115,7 @@ function configOf({ jwks, vendor, spoolDir }: Surroundings, options: StartFinnOp
       pools: Object.fromEntries(POOLS.map((pool) => [pool, { targets: targets[pool] }])),
     }),
     spool: { dir: spoolDir, maxBytes: options.spoolMaxBytes ?? 1024 * 1024 },
-    modelDir: spoolDir,
+    modelDir: options.modelDir ?? spoolDir,
     provider: {
       totalTimeoutMs: options.totalTimeoutMs ?? 10_000,
       idleTimeoutMs: options.idleTimeoutMs ?? 5_000,
@@ -136,7 +139,12 @@ export async function startFinn(options: StartFinnOptions = {}): Promise<TestFin
     databaseUrl: new Secret(database.finnUrl),
     redisUrl: new Secret((await options.redisUrl?.(redis.url)) ?? redis.url),
     natsUrl: new Secret(nats.url),
-    apiKeys: new Map([['env:KEY', new Secret(vendor.apiKey)]]),
+    apiKeys: new Map(
+      Object.entries({ 'env:KEY': vendor.apiKey, ...options.apiKeys }).map(([name, value]) => [
+        name,
+        new Secret(value),
+      ]),
+    ),
   };
   const lines: Record<string, unknown>[] = [];
   const context = await createContext(config, secrets, loggerInto(lines), createLifecycle());

@@ -8,6 +8,12 @@ export interface AnswerHead {
   readonly model: string;
 }
 
+export interface Delivered {
+  readonly text: string;
+  /** The running count at its end. */
+  readonly tokens: number;
+}
+
 /**
  * The way to one caller. Text goes in as the model says it; whether and when it is sent is the
  * answer's business.
@@ -17,12 +23,15 @@ export interface Answer {
   readonly callerGone: AbortSignal;
   /** Whether bytes were sent: after that a failure can't be a status, and nothing can be retried. */
   readonly isCommitted: boolean;
-  /** Text that was handed to the socket. */
-  readonly deliveredText: string;
+  /** What was handed to the socket. */
+  readonly delivered: Delivered;
   /** A new attempt: forgets what an earlier one said. Not after {@link isCommitted}. */
   begin(head: AnswerHead, onDelivered: (completionTokens: number) => void): void;
-  /** `false` when the caller reads slower than the model speaks. */
-  write(text: string, tokens: number): boolean;
+  /**
+   * `false` when the caller reads slower than the model speaks. `tokensSoFar`: of all that was
+   * written, this text included; see `RunningCount`.
+   */
+  write(text: string, tokensSoFar: number): boolean;
   onDrain(resume: () => void): void;
   /** The end. Whether the caller got all of it; an answer that was not sent delivers nothing. */
   complete(usage: Usage, finishReason: FinishReason): Promise<boolean>;

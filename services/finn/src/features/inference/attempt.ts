@@ -1,10 +1,7 @@
 import type { ChatMessage, FinishReason } from '@arrakis/contracts';
 import type { Provider, ProviderSink, ProviderUsage } from '../providers/provider.ts';
 import { CallEnded, type Answer, type EndCause } from './answer.ts';
-import { beginningWithin } from './counts.domain.ts';
-
-/** No vocabulary has longer tokens; more text than this a token means a provider out of control. */
-const MAX_CHARS_PER_TOKEN = 128;
+import { RunningCount } from './running-count.domain.ts';
 
 export interface AttemptOptions {
   readonly provider: Provider;
@@ -29,16 +26,20 @@ export type AttemptEnd =
 /** One call to one target: passes on what comes, and no more than was asked for. */
 export class Attempt implements ProviderSink {
   readonly #options: AttemptOptions;
-  #tokens = 0;
-  #text = '';
+  /** What came, whether or not it was sent. */
+  readonly received: RunningCount;
 
   constructor(options: AttemptOptions) {
     this.#options = options;
+    const { maxTokens, model, provider } = options;
+    this.received = new RunningCount({
+      maxTokens,
+      count: (text) => provider.countTokens(model, text),
+    });
   }
 
-  /** What came, whether or not it was sent. */
-  get text(): string {
-    return this.#text;
+  get hasText(): boolean {
+    return this.received.text !== '';
   }
 
   /** Never throws. */
@@ -52,31 +53,20 @@ export class Attempt implements ProviderSink {
     }
   }
 
-  onText(text: string, tokens: number): boolean {
-    if (text === '' || this.#options.control.signal.aborted) return true;
-    const stands = Math.max(1, tokens);
-    const left = this.#options.maxTokens - this.#tokens;
-    const charsLeft = this.#options.maxTokens * MAX_CHARS_PER_TOKEN - this.#text.length;
-    if (stands <= left && text.length <= charsLeft) return this.#pass(text, stands);
-
-    const { provider, model, control } = this.#options;
-    const part = beginningWithin(text.slice(0, Math.max(0, charsLeft)), left, (candidate) =>
-      provider.countTokens(model, candidate),
-    );
-    if (part !== '') this.#pass(part, left);
+  onText(text: string, tokens?: number): boolean {
+    const { answer, control, onFirstText } = this.#options;
+    if (text === '' || control.signal.aborted) return true;
+    const isFirst = !this.hasText;
+    const part = this.received.take(text, tokens);
+    if (part !== '' && isFirst) onFirstText();
+    const keepsUp = part === '' || answer.write(part, this.received.tokens);
+    if (part.length === text.length) return keepsUp;
     control.abort(new CallEnded('cut'));
     return true;
   }
 
   onDrain(resume: () => void): void {
     this.#options.answer.onDrain(resume);
-  }
-
-  #pass(text: string, tokens: number): boolean {
-    if (this.#text === '') this.#options.onFirstText();
-    this.#text += text;
-    this.#tokens += tokens;
-    return this.#options.answer.write(text, tokens);
   }
 }
 

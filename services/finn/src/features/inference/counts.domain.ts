@@ -1,4 +1,4 @@
-import { usageOf, type ChatMessage, type Usage } from '@arrakis/contracts';
+import { PROMPT_OVERHEAD, usageOf, type ChatMessage, type Usage } from '@arrakis/contracts';
 
 /**
  * What a chat template adds, as the vendors that document theirs have it. Within
@@ -8,11 +8,28 @@ const TEMPLATE_TOKENS = { perMessage: 4, perRequest: 3 } as const;
 
 export type CountText = (text: string) => number;
 
-/** Tokens of the whole prompt, by our own count. */
-export function countPrompt(messages: readonly ChatMessage[], count: CountText): number {
+/**
+ * Tokens of the whole prompt, by our own count.
+ *
+ * @param countFirst for the first message, where its text recurs and its count is known
+ */
+export function countPrompt(
+  messages: readonly ChatMessage[],
+  count: CountText,
+  countFirst = count,
+): number {
   return messages.reduce<number>(
-    (sum, { content }) => sum + count(content) + TEMPLATE_TOKENS.perMessage,
+    (sum, { content }, index) =>
+      sum + (index === 0 ? countFirst : count)(content) + TEMPLATE_TOKENS.perMessage,
     TEMPLATE_TOKENS.perRequest,
+  );
+}
+
+/** No byte-level vocabulary spends more than a token a byte, no template more than the overhead. */
+export function boundPrompt(messages: readonly ChatMessage[]): number {
+  return messages.reduce<number>(
+    (sum, { content }) => sum + Buffer.byteLength(content) + PROMPT_OVERHEAD.tokensPerMessage,
+    PROMPT_OVERHEAD.tokensPerRequest,
   );
 }
 
@@ -21,6 +38,8 @@ export interface CompletedAnswer {
   readonly reported:
     { readonly promptTokens: number; readonly completionTokens: number } | undefined;
   readonly countedPromptTokens: number;
+  /** What no honest report exceeds; see {@link boundPrompt}. */
+  readonly promptBound: number;
   readonly text: string;
   readonly maxTokens: number;
   readonly count: CountText;
@@ -29,23 +48,31 @@ export interface CompletedAnswer {
 /** Of an answer that came to its end: the provider knows best, else we count what was sent. */
 export function usageOfCompleted(answer: CompletedAnswer): Usage {
   const { reported, text, maxTokens } = answer;
-  const promptTokens = reported?.promptTokens ?? answer.countedPromptTokens;
+  const promptTokens = wholeNumber(reported?.promptTokens ?? answer.countedPromptTokens);
   const completionTokens = reported?.completionTokens ?? answer.count(text);
-  return usageOf(wholeNumber(promptTokens), plausible(completionTokens, text, maxTokens));
+  return usageOf(
+    Math.min(promptTokens, answer.promptBound),
+    plausible(completionTokens, text, maxTokens),
+  );
+}
+
+export interface PartialAnswer {
+  readonly text: string;
+  /** Of the text, where the provider counted it; else it is counted here. */
+  readonly exactTokens: number | undefined;
+  readonly promptTokens: number;
+  readonly maxTokens: number;
+  readonly count: CountText;
 }
 
 /**
  * Of an answer cut short, by the caller, by us or by a failure: what was handed over, however much
  * more was generated. Where nothing was, nothing was used.
  */
-export function usageOfPart(
-  deliveredText: string,
-  promptTokens: number,
-  maxTokens: number,
-  count: CountText,
-): Usage {
-  if (deliveredText === '') return usageOf(0, 0);
-  return usageOf(promptTokens, plausible(count(deliveredText), deliveredText, maxTokens));
+export function usageOfPart(part: PartialAnswer): Usage {
+  const { text, exactTokens, promptTokens, maxTokens, count } = part;
+  if (text === '') return usageOf(0, 0);
+  return usageOf(promptTokens, plausible(exactTokens ?? count(text), text, maxTokens));
 }
 
 /** Never above what was held for, never nothing where something was delivered. */

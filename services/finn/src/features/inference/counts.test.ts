@@ -7,7 +7,13 @@ import { beginningWithin, countPrompt, usageOfCompleted, usageOfPart } from './c
 const byCharacter = (text: string): number => Array.from(text).length;
 
 describe('the count of a completed answer', () => {
-  const answer = { countedPromptTokens: 11, text: 'four', maxTokens: 100, count: byCharacter };
+  const answer = {
+    countedPromptTokens: 11,
+    promptBound: 1000,
+    text: 'four',
+    maxTokens: 100,
+    count: byCharacter,
+  };
 
   test('is the provider’s where it gave one', () => {
     const reported = { promptTokens: 20, completionTokens: 3 };
@@ -38,6 +44,7 @@ describe('the count of a completed answer', () => {
           expect(usage.completion_tokens).toBeGreaterThanOrEqual(text === '' ? 0 : 1);
           expect(usage.completion_tokens).toBeLessThanOrEqual(maxTokens);
           expect(Number.isSafeInteger(usage.prompt_tokens)).toBe(true);
+          expect(usage.prompt_tokens).toBeLessThanOrEqual(answer.promptBound);
           expect(usage.total_tokens).toBe(usage.prompt_tokens + usage.completion_tokens);
         },
       ),
@@ -46,22 +53,28 @@ describe('the count of a completed answer', () => {
 });
 
 describe('the count of a part', () => {
+  const part = { exactTokens: undefined, promptTokens: 50, maxTokens: 100, count: byCharacter };
+
   test('is nothing at all where nothing was delivered', () => {
-    expect(usageOfPart('', 50, 100, byCharacter).total_tokens).toBe(0);
+    expect(usageOfPart({ ...part, text: '' }).total_tokens).toBe(0);
   });
 
   test('is the prompt and the delivered text', () => {
-    expect(usageOfPart('four', 50, 100, byCharacter)).toMatchObject({
+    expect(usageOfPart({ ...part, text: 'four' })).toMatchObject({
       prompt_tokens: 50,
       completion_tokens: 4,
     });
+  });
+
+  test('is the provider’s own where it counted what it sent', () => {
+    expect(usageOfPart({ ...part, text: 'four', exactTokens: 2 }).completion_tokens).toBe(2);
   });
 
   test('grows with what was delivered', () => {
     fc.assert(
       fc.property(fc.string(), fc.string(), (head, tail) => {
         const count = (text: string) =>
-          usageOfPart(text, 1, 1_000_000, byCharacter).completion_tokens;
+          usageOfPart({ ...part, text, maxTokens: 1_000_000 }).completion_tokens;
         expect(count(head + tail)).toBeGreaterThanOrEqual(count(head));
       }),
     );

@@ -42,7 +42,7 @@ const BAD_BODIES: [string, unknown, number, string][] = [
   ['an unknown field', { prompt: 'x', stream: true, model: 'gpt' }, 400, 'invalid_request'],
   ['NUL', '{"prompt":"a\\u0000b","stream":true}', 400, 'invalid_encoding'],
   ['half a surrogate pair', '{"prompt":"\\ud800","stream":true}', 400, 'invalid_encoding'],
-  ['a prototype', '{"prompt":"x","stream":true,"__proto__":{"a":1}}', 400, 'malformed_json'],
+  ['a prototype', '{"prompt":"x","stream":true,"__proto__":{"a":1}}', 400, 'invalid_request'],
   [
     'too many bytes of prompt',
     { prompt: '\u20ac'.repeat(LIMITS.promptBytes / 2), stream: true },

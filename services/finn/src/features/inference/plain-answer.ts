@@ -7,7 +7,7 @@ import {
 } from '@arrakis/contracts';
 import type { FastifyReply } from 'fastify';
 import { headerText } from '@arrakis/service-kit';
-import type { Answer, AnswerHead } from './answer.ts';
+import type { Answer, AnswerHead, Delivered } from './answer.ts';
 import { ended, followCaller } from './caller.ts';
 
 /** An answer in one piece: nothing is delivered until all of it is. */
@@ -18,25 +18,28 @@ export class PlainAnswer implements Answer {
   #head: AnswerHead | undefined;
   #onDelivered: (completionTokens: number) => void = () => undefined;
   #text = '';
-  #delivered = false;
+  #tokens = 0;
+  #isDelivered = false;
 
   constructor(reply: FastifyReply) {
     this.#reply = reply;
     this.callerGone = followCaller(reply.raw);
   }
 
-  get deliveredText(): string {
-    return this.#delivered ? this.#text : '';
+  get delivered(): Delivered {
+    return this.#isDelivered ? { text: this.#text, tokens: this.#tokens } : { text: '', tokens: 0 };
   }
 
   begin(head: AnswerHead, onDelivered: (completionTokens: number) => void): void {
     this.#head = head;
     this.#onDelivered = onDelivered;
     this.#text = '';
+    this.#tokens = 0;
   }
 
-  write(text: string): boolean {
+  write(text: string, tokensSoFar: number): boolean {
     this.#text += text;
+    this.#tokens = tokensSoFar;
     return true;
   }
 
@@ -58,9 +61,9 @@ export class PlainAnswer implements Answer {
         'cache-control': 'no-store',
       })
       .send(body);
-    this.#delivered = await ended(this.#reply.raw);
-    if (this.#delivered) this.#onDelivered(usage.completion_tokens);
-    return this.#delivered;
+    this.#isDelivered = await ended(this.#reply.raw);
+    if (this.#isDelivered) this.#onDelivered(usage.completion_tokens);
+    return this.#isDelivered;
   }
 
   fail(): Promise<void> {

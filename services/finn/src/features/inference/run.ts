@@ -12,9 +12,15 @@ import type { Metering, StreamMeter } from '../metering/metering.ts';
 import { fitsContext, type Choice } from '../pools/pool.domain.ts';
 import type { CallOutcome, Lease, Target } from '../pools/target.ts';
 import { ProviderError } from '../providers/provider.ts';
-import type { Answer } from './answer.ts';
+import type { Answer, Delivered } from './answer.ts';
 import { Attempt, type AttemptEnd } from './attempt.ts';
-import { countPrompt, usageOfCompleted, usageOfPart, type CountText } from './counts.domain.ts';
+import {
+  boundPrompt,
+  countPrompt,
+  usageOfCompleted,
+  usageOfPart,
+  type CountText,
+} from './counts.domain.ts';
 import { REFUSALS, type Refusal } from './refusal.domain.ts';
 
 export interface RunOptions {
@@ -85,14 +91,19 @@ export class InferenceRun {
 
   async #try(choice: Choice<Target>, lease: Lease): Promise<RunEnd | 'next'> {
     let outcome: CallOutcome = 'neutral';
+    let call: Call | undefined;
     try {
-      const call = this.#prepare(choice, lease);
+      call = this.#prepare(choice, lease);
       if (call === undefined) return 'next';
       const end = await call.attempt.run();
-      outcome = judge(end, call.attempt.text);
+      outcome = judge(end, call.attempt.hasText);
       // The target is free again while the caller still takes in what it said.
       lease.release(outcome);
       return await this.#settle(call, end);
+    } catch (error) {
+      // A bug of ours. What was delivered is still owed, and the journal must not wait for ever.
+      if (call !== undefined) this.#finish(call, this.#usageDelivered(call), 'failed');
+      throw error;
     } finally {
       lease.release(outcome);
     }
@@ -101,8 +112,9 @@ export class InferenceRun {
   #prepare(choice: Choice<Target>, lease: Lease): Call | undefined {
     const { answer, claims, control, events, maxTokens, messages, personalityId } = this.#options;
     const { pool, target } = choice;
-    const count: CountText = (text) => target.provider.countTokens(target.model, text);
-    const promptTokens = countPrompt(messages, count);
+    const count: CountText = (text) => target.countTokens(text);
+    // The first message is the personality's, the same for every request of the agent.
+    const promptTokens = countPrompt(messages, count, (text) => target.countRecurring(text));
     if (!fitsContext(target.contextTokens, promptTokens, maxTokens)) {
       this.#anyTooLong = true;
       return undefined;
@@ -160,14 +172,16 @@ export class InferenceRun {
     finishReason: FinishReason,
     outcome: InferenceOutcome,
   ): Promise<RunEnd> {
+    const { answer, maxTokens, messages } = this.#options;
     const usage = usageOfCompleted({
       reported,
       countedPromptTokens: call.promptTokens,
-      text: call.attempt.text,
-      maxTokens: this.#options.maxTokens,
+      promptBound: boundPrompt(messages),
+      text: call.attempt.received.text,
+      maxTokens,
       count: call.count,
     });
-    if (await this.#options.answer.complete(usage, finishReason)) {
+    if (await answer.complete(usage, finishReason)) {
       this.#finish(call, usage, outcome);
     } else {
       this.#finish(call, this.#usageDelivered(call), 'caller_gone');
@@ -177,7 +191,7 @@ export class InferenceRun {
 
   #callerLeft(call: Call): RunEnd {
     // What was generated cost something: the reservation stays used, for what was delivered of it.
-    if (call.attempt.text !== '') {
+    if (call.attempt.hasText) {
       this.#finish(call, this.#usageDelivered(call), 'caller_gone');
       return ANSWERED;
     }
@@ -201,12 +215,12 @@ export class InferenceRun {
 
   /** Ends with a refusal: as a status where that is still possible, else as the last event. */
   async #stop(call: Call, refusal: Refusal): Promise<RunEnd> {
-    const { answer, claims, maxTokens } = this.#options;
+    const { answer, claims } = this.#options;
     if (!answer.isCommitted) {
       this.#abandon(call, 'failed');
       return nothingDone(refusal);
     }
-    const sent = usageOfPart(call.attempt.text, call.promptTokens, maxTokens, call.count);
+    const sent = this.#usageOf(call, call.attempt.received);
     const requestId = claims.budget_reservation_id;
     await answer.fail(
       problem({ code: 'inference_failed', requestId, detail: 'The answer broke off.' }),
@@ -217,8 +231,13 @@ export class InferenceRun {
   }
 
   #usageDelivered(call: Call): Usage {
-    const { answer, maxTokens } = this.#options;
-    return usageOfPart(answer.deliveredText, call.promptTokens, maxTokens, call.count);
+    return this.#usageOf(call, this.#options.answer.delivered);
+  }
+
+  #usageOf({ attempt, count, promptTokens }: Call, { text, tokens }: Delivered): Usage {
+    const exactTokens = attempt.received.isExact ? tokens : undefined;
+    const { maxTokens } = this.#options;
+    return usageOfPart({ text, exactTokens, promptTokens, maxTokens, count });
   }
 
   #abandon(call: Call, outcome: InferenceOutcome): void {
@@ -258,7 +277,7 @@ function nothingDone(refusal: Refusal | undefined): RunEnd {
 }
 
 /** What the end of a call says about its target. */
-function judge(end: AttemptEnd, text: string): CallOutcome {
+function judge(end: AttemptEnd, hasText: boolean): CallOutcome {
   switch (end.kind) {
     case 'completed':
       return 'succeeded';
@@ -266,7 +285,7 @@ function judge(end: AttemptEnd, text: string): CallOutcome {
       return isRejection(end.error) ? 'neutral' : 'failed';
     case 'ended':
       if (end.why === 'cut') return 'succeeded';
-      return end.why === 'timeout' && text === '' ? 'failed' : 'neutral';
+      return end.why === 'timeout' && !hasText ? 'failed' : 'neutral';
   }
 }
 

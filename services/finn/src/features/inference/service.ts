@@ -65,6 +65,7 @@ export class InferenceService {
   readonly #options: InferenceOptions;
   /** What is under way, with what breaks it off. */
   readonly #active = new Map<AbortController, Promise<Refusal | undefined>>();
+  #isEnding = false;
 
   constructor(options: InferenceOptions) {
     this.#options = options;
@@ -88,6 +89,10 @@ export class InferenceService {
       events.inferenceEnded(pool, 'refused');
       return refusal;
     }
+    if (this.#isEnding) {
+      await this.#options.auth.release(call.claims);
+      return REFUSALS.shuttingDown;
+    }
     const control = new AbortController();
     const running = this.#runAndRelease(call, prepared, control, startedAtMs);
     this.#active.set(control, running);
@@ -96,6 +101,7 @@ export class InferenceService {
 
   /** Breaks off what is under way, when the process can't wait any longer, and counts it. */
   async endAll(): Promise<void> {
+    this.#isEnding = true;
     for (const control of this.#active.keys()) control.abort(new CallEnded('shutdown'));
     await Promise.allSettled(this.#active.values());
   }

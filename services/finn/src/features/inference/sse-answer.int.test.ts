@@ -46,7 +46,7 @@ test('asks the model to pause when the caller does not read, and to go on when i
   const { client, answer, delivered } = await open();
   const piece = 'x'.repeat(60 * 1024);
   let written = 0;
-  while (answer.write(piece, 1) && written < 2000) {
+  while (answer.write(piece, written + 1) && written < 2000) {
     written += 1;
     await turn();
   }
@@ -68,9 +68,9 @@ test('counts as delivered only what the operating system took', async () => {
   do {
     written += 1;
     await turn();
-  } while (answer.write(piece, 1));
+  } while (answer.write(piece, written));
   // Far more than any socket buffer: the last of it never left the process.
-  for (let extra = 0; extra < 200; extra += 1) answer.write(piece, 1);
+  for (let extra = 1; extra <= 200; extra += 1) answer.write(piece, written + extra);
   await turn();
   const gone = once(response, 'close');
   client.destroy();
@@ -78,7 +78,8 @@ test('counts as delivered only what the operating system took', async () => {
   expect(answer.callerGone.aborted).toBe(true);
   expect(delivered()).toBeGreaterThan(0);
   expect(delivered()).toBeLessThan(written + 200);
-  expect(answer.deliveredText.length).toBe(delivered() * piece.length);
+  expect(answer.delivered.text.length).toBe(delivered() * piece.length);
+  expect(answer.delivered.tokens).toBe(delivered());
   expect(await answer.complete(usageOf(1, 1), 'stop')).toBe(false);
 });
 
@@ -88,7 +89,7 @@ test('writes the tokens of one turn at once, and the head with the first of them
   const writes: string[] = [];
   client.on('data', (chunk) => writes.push(String(chunk)));
   answer.write('a', 1);
-  answer.write('b', 2);
+  answer.write('b', 3);
   expect(response.headersSent).toBe(false);
   await waitFor(() => writes.join('').includes('"b"'));
   expect(writes).toHaveLength(1);

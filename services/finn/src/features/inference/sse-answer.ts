@@ -11,7 +11,7 @@ import {
   type Usage,
 } from '@arrakis/contracts';
 import { headerText } from '@arrakis/service-kit';
-import type { Answer, AnswerHead } from './answer.ts';
+import type { Answer, AnswerHead, Delivered } from './answer.ts';
 import { ended, followCaller } from './caller.ts';
 
 /** What may wait for the end of the turn before the model is asked to pause. */
@@ -38,7 +38,7 @@ export class SseAnswer implements Answer {
   #tokens = 0;
   /** Written, and not yet confirmed; in order. */
   readonly #marks: Mark[] = [];
-  #deliveredChars = 0;
+  #delivered: Mark = { tokens: 0, chars: 0 };
   #flushScheduled = false;
   #blocked = false;
   #resume: (() => void) | undefined;
@@ -55,8 +55,9 @@ export class SseAnswer implements Answer {
     return this.#text !== '' || this.#response.headersSent;
   }
 
-  get deliveredText(): string {
-    return this.#text.slice(0, this.#deliveredChars);
+  get delivered(): Delivered {
+    const { chars, tokens } = this.#delivered;
+    return { text: this.#text.slice(0, chars), tokens };
   }
 
   begin(head: AnswerHead, onDelivered: (completionTokens: number) => void): void {
@@ -64,10 +65,10 @@ export class SseAnswer implements Answer {
     this.#onDelivered = onDelivered;
   }
 
-  write(text: string, tokens: number): boolean {
+  write(text: string, tokensSoFar: number): boolean {
     this.#text += text;
-    this.#tokens += tokens;
-    this.#pending += formatTokenEvent(text, this.#tokens);
+    this.#tokens = tokensSoFar;
+    this.#pending += formatTokenEvent(text, tokensSoFar);
     if (this.#pending.length > MAX_PENDING_CHARS) this.#blocked = true;
     if (!this.#flushScheduled) {
       this.#flushScheduled = true;
@@ -103,7 +104,7 @@ export class SseAnswer implements Answer {
   readonly #onWritten = (error?: Error | null): void => {
     const mark = this.#marks.shift();
     if (mark === undefined || (error !== undefined && error !== null)) return;
-    this.#deliveredChars = mark.chars;
+    this.#delivered = mark;
     this.#onDelivered(mark.tokens);
   };
 
@@ -115,8 +116,11 @@ export class SseAnswer implements Answer {
   }
 
   async #end(lastEvent: string, usage: Usage): Promise<boolean> {
-    this.#flush();
     if (!this.#isWritable()) return false;
+    // What is left of the text, the last event and the trailer leave in one write; `end` uncorks.
+    // The socket, not the response: a corked response writes its last chunk after the trailer.
+    this.#response.socket?.cork();
+    this.#flush();
     this.#sendHead();
     if (this.#response.chunkedEncoding) {
       this.#response.addTrailers({ [HEADERS.tokenCount]: String(usage.completion_tokens) });

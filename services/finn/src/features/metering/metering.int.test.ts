@@ -189,6 +189,26 @@ test('a NATS URL that is none stops the start, without being repeated', () => {
   expect(() => start()).not.toThrow();
 });
 
+test('only the first end of an answer counts, whichever it is', async () => {
+  const service = start();
+  const abandoned = service.start(meterStart({ reservationId: uuidv7() }));
+  abandoned.abandon();
+  abandoned.finish({ promptTokens: 12, completionTokens: 3, latencyMs: 10 });
+  expect(service.pending).toBe(0);
+
+  const reservationId = uuidv7();
+  const finished = service.start(meterStart({ reservationId }));
+  finished.finish({ promptTokens: 12, completionTokens: 3, latencyMs: 10 });
+  await waitFor(() => service.pending === 0);
+  finished.finish({ promptTokens: 12, completionTokens: 9, latencyMs: 10 });
+  finished.abandon();
+  await service.drain(1_000);
+  expect(await metric('finn_usage_published_total', { outcome: 'duplicate' })).toBe(0);
+  expect(await stored(nats)).toMatchObject([
+    { budget_reservation_id: reservationId, completion_tokens: 3 },
+  ]);
+});
+
 describe('without NATS', () => {
   test('answers are metered, and their events arrive once each when it comes back', async () => {
     await nats.kill();

@@ -107,10 +107,18 @@ class SpooledMetering implements MeteringService {
 
   start(start: MeterStart): StreamMeter {
     const entry = this.#spool.begin(start);
+    let isOpen = true;
+    // A second end would publish another count, or one for a reservation that was given back.
+    const end = (how: () => void): void => {
+      if (!isOpen) return;
+      isOpen = false;
+      how();
+    };
     return {
       progress: (completionTokens) => this.#spool.progress(entry, completionTokens),
-      finish: (final) => this.#finish(entry, finalEvent(start, final, this.#options.now())),
-      abandon: () => this.#spool.abandon(entry),
+      finish: (final) =>
+        end(() => this.#finish(entry, finalEvent(start, final, this.#options.now()))),
+      abandon: () => end(() => this.#spool.abandon(entry)),
     };
   }
 

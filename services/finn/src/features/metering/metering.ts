@@ -12,7 +12,7 @@ export interface StreamMeter {
   progress(completionTokens: number): void;
   /**
    * The end, whatever it was: journals the final count before it returns, and publishes it
-   * without being awaited. Call exactly once.
+   * without being awaited. Only the first end counts, this or {@link abandon}.
    */
   finish(final: {
     readonly promptTokens: number;

@@ -15,6 +15,8 @@ const API_TIMEOUT_MS = 2000;
 const RETRY_MS = 500;
 const ACK_TIMEOUT_MS = 5000;
 const SWEEP_MS = 1000;
+/** While NATS is away it is tried twice a second: say so now and then. */
+const WARN_INTERVAL_MS = 10_000;
 const NO_RESPONDERS = 503;
 const MESSAGE_ID_HEADER = 'Nats-Msg-Id';
 
@@ -66,6 +68,7 @@ class JetStreamPublisher implements RunningPublisher {
   #isPreparing = false;
   #nextId = 1;
   #sweep: NodeJS.Timeout | undefined;
+  #lastWarnedMs = -Infinity;
   #running: Promise<void> = Promise.resolve();
 
   constructor(options: UsagePublisherOptions) {
@@ -115,7 +118,7 @@ class JetStreamPublisher implements RunningPublisher {
       try {
         await this.#serve(await connect(this.#connectionOptions));
       } catch (error) {
-        this.#options.log.warn({ err: error }, 'NATS is not reachable');
+        this.#warn(error, 'NATS is not reachable');
       }
       this.#isReady = false;
     } while (await this.#pause(RETRY_MS));
@@ -160,7 +163,7 @@ class JetStreamPublisher implements RunningPublisher {
         this.#isReady = true;
         break;
       } catch (error) {
-        this.#options.log.warn({ err: error }, 'JetStream is not ready');
+        this.#warn(error, 'JetStream is not ready');
         await this.#pause(RETRY_MS);
       }
     }
@@ -202,6 +205,13 @@ class JetStreamPublisher implements RunningPublisher {
     const all = [...this.#waiting.values()];
     this.#waiting.clear();
     for (const waiting of all) waiting.reject(new Error(reason));
+  }
+
+  #warn(error: unknown, message: string): void {
+    const nowMs = performance.now();
+    if (nowMs - this.#lastWarnedMs < WARN_INTERVAL_MS) return;
+    this.#lastWarnedMs = nowMs;
+    this.#options.log.warn({ err: error }, message);
   }
 
   /** False when the publisher was closed meanwhile, or before. */

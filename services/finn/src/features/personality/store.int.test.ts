@@ -1,5 +1,5 @@
-import { createPool } from '@arrakis/postgres';
-import { createTestDatabase, type TestDatabase } from '@arrakis/testkit';
+import { createPool, isUnavailable } from '@arrakis/postgres';
+import { createTestDatabase, startTcpRelay, type TestDatabase } from '@arrakis/testkit';
 import type { Pool } from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { findAgent } from './store.ts';
@@ -56,4 +56,21 @@ test('an agent without metadata and configuration is one nevertheless', async ()
 test('an NFT that is unknown or switched off is none', async () => {
   expect(await findAgent(finn, nft(3))).toBeUndefined();
   expect(await findAgent(finn, nft(4))).toBeUndefined();
+});
+
+test('a database behind a silent network is unavailable soon, and asked anew after that', async () => {
+  const url = new URL(database.finnUrl);
+  const relay = await startTcpRelay({ targetPort: Number(url.port) });
+  url.host = `127.0.0.1:${relay.port}`;
+  const pool = open(url.href);
+  try {
+    await findAgent(pool, 'nobody');
+    relay.strand();
+    const failure: unknown = await findAgent(pool, 'nobody').catch((error: unknown) => error);
+    expect(isUnavailable(failure)).toBe(true);
+    expect(await findAgent(pool, 'nobody')).toBeUndefined();
+  } finally {
+    await relay.close();
+    await pool.end();
+  }
 });

@@ -1,6 +1,7 @@
-import { nextProbeMs } from './pool.domain.ts';
+import { nextProbeMs, PROBE } from './pool.domain.ts';
 import type { Target } from './target.ts';
 
+/** Unless the provider knows better. */
 const PROBE_TIMEOUT_MS = 5_000;
 
 export interface ProbeOptions {
@@ -11,7 +12,8 @@ export interface ProbeOptions {
 
 /**
  * Asks every target from time to time whether it answers, so that a dead one is known before a
- * caller meets it, and a mended one is used again. A probe counts like a call.
+ * caller meets it, and a mended one is used again. A probe counts like a call; a target that has
+ * just answered one needs none.
  */
 export class ProbeJob {
   readonly #options: ProbeOptions;
@@ -42,11 +44,15 @@ export class ProbeJob {
 
   /** Whether the target was asked and failed. */
   async #ask(target: Target): Promise<boolean> {
+    const { answeredAtMs } = target;
+    const sinceMs = this.#options.nowMs() - (answeredAtMs ?? Number.NEGATIVE_INFINITY);
+    if (target.breaker.state === 'closed' && sinceMs < PROBE.intervalMs / 2) return false;
     const lease = target.tryProbe();
     if (lease === undefined) return false;
     try {
-      const timeout = AbortSignal.timeout(PROBE_TIMEOUT_MS);
-      await target.provider.probe(target.model, AbortSignal.any([timeout, this.#stopped.signal]));
+      const { provider, model } = target;
+      const timeout = AbortSignal.timeout(provider.probeTimeoutMs ?? PROBE_TIMEOUT_MS);
+      await provider.probe(model, AbortSignal.any([timeout, this.#stopped.signal]));
       lease.release('succeeded');
       return false;
     } catch (error) {

@@ -2,16 +2,25 @@ import type { Pool, Tier } from '@arrakis/contracts';
 import { choices, isAvailable, retryAfterMs, type Choice } from './pool.domain.ts';
 import type { Target } from './target.ts';
 
+/**
+ * For how long a target that has never answered keeps finn from being ready: a local model loads
+ * for seconds. After that the breakers decide alone, because a vendor may answer everything but
+ * probes.
+ */
+const PROOF_PERIOD_MS = 60_000;
+
 export type TargetsByPool = Readonly<Record<Pool, readonly Target[]>>;
 
 /** The pools of this process and what is known of their targets' health. */
 export class PoolService {
   readonly #targets: TargetsByPool;
   readonly #nowMs: () => number;
+  readonly #startedAtMs: number;
 
   constructor(targets: TargetsByPool, nowMs: () => number) {
     this.#targets = targets;
     this.#nowMs = nowMs;
+    this.#startedAtMs = nowMs();
   }
 
   /** Each target once, whatever number of pools it serves. */
@@ -38,11 +47,14 @@ export class PoolService {
     return Math.ceil(waitMs / 1000);
   }
 
-  /** For readiness. @throws when no target at all may be called */
+  /** For readiness. @throws when no target at all may be called, or none has answered yet */
   checkReady(): void {
     const now = this.#nowMs();
-    if (!this.targets.some((target) => isAvailable(target, now))) {
-      throw new Error('no pool target is available');
+    const available = this.targets.filter((target) => isAvailable(target, now));
+    if (available.length === 0) throw new Error('no pool target is available');
+    const isProven = available.some(({ answeredAtMs }) => answeredAtMs !== undefined);
+    if (!isProven && now - this.#startedAtMs < PROOF_PERIOD_MS) {
+      throw new Error('no pool target has answered yet');
     }
   }
 }

@@ -20,6 +20,9 @@ export interface TargetOptions {
   readonly onBreakerChanged: (target: string, state: Breaker['state']) => void;
 }
 
+/** A personality has at most a kilobyte. */
+const MAX_RECURRING_TEXTS = 1024;
+
 /** How a call ended, as far as it tells about the target. */
 export type CallOutcome = 'succeeded' | 'failed' | 'neutral';
 
@@ -42,6 +45,8 @@ export class Target implements TargetView {
   readonly #onBreakerChanged: TargetOptions['onBreakerChanged'];
   #breaker: Breaker = CLOSED;
   #inFlight = 0;
+  #answeredAtMs: number | undefined;
+  readonly #recurring = new Map<string, number>();
 
   constructor(options: TargetOptions) {
     this.name = options.name;
@@ -57,8 +62,28 @@ export class Target implements TargetView {
     return this.#breaker;
   }
 
+  /** Tokens of a text by the model's tokenizer, or the nearest known one. */
+  countTokens(text: string): number {
+    return this.provider.countTokens(this.model, text);
+  }
+
+  /** The same, for a text that comes again and again, as an agent's personality does. */
+  countRecurring(text: string): number {
+    const known = this.#recurring.get(text);
+    if (known !== undefined) return known;
+    const tokens = this.countTokens(text);
+    if (this.#recurring.size >= MAX_RECURRING_TEXTS) this.#recurring.clear();
+    this.#recurring.set(text, tokens);
+    return tokens;
+  }
+
   get inFlight(): number {
     return this.#inFlight;
+  }
+
+  /** When it last answered a call or a probe; `undefined` until it has for the first time. */
+  get answeredAtMs(): number | undefined {
+    return this.#answeredAtMs;
   }
 
   /** For a caller's request. `undefined` when the breaker is open or the target is full. */
@@ -78,12 +103,14 @@ export class Target implements TargetView {
     let released = false;
     return {
       responded: () => {
+        this.#answeredAtMs = this.#nowMs();
         if (decidesHalfOpen && this.#breaker.state === 'half_open') this.#settle('succeeded');
       },
       release: (outcome) => {
         if (released) return;
         released = true;
         this.#inFlight -= places;
+        if (outcome === 'succeeded') this.#answeredAtMs = this.#nowMs();
         // A call from before the breaker opened must not decide what its one probe decides.
         if (this.#breaker.state === 'closed' || decidesHalfOpen) this.#settle(outcome);
       },

@@ -73,7 +73,7 @@ class Answer {
       return 'end';
     }
     if (event.text === '') return 'continue';
-    return sink.onText(event.text, 1) ? 'continue' : 'pause';
+    return sink.onText(event.text) ? 'continue' : 'pause';
   }
 
   result(): ProviderResult {

@@ -76,7 +76,7 @@ class Answer {
       return 'end';
     }
     if (delta.text === '') return 'continue';
-    return sink.onText(delta.text, 1) ? 'continue' : 'pause';
+    return sink.onText(delta.text) ? 'continue' : 'pause';
   }
 
   result(): ProviderResult {

@@ -344,3 +344,30 @@ test('a probe tells a wrong key and a closed port from a target that answers', a
   const closed = providerAt('http://127.0.0.1:1/v1');
   expect((await failureOf(closed.probe('fake-model', never))).code).toBe('connect_failed');
 });
+
+test.each([
+  [403, 'a key that may complete but not list'],
+  [404, 'a server without such a list'],
+  [429, 'a vendor that limits lists'],
+])('a probe that gets %i is answered: %s', async (status) => {
+  const { url, paths } = await serverAnswering(status);
+  await expect(providerAt(url).probe('fake-model', never)).resolves.toBeUndefined();
+  expect(paths).toEqual(['GET /models']);
+});
+
+test('a probe that gets 500 is not', async () => {
+  const { url } = await serverAnswering(500);
+  const failure = await failureOf(providerAt(url).probe('fake-model', never));
+  expect(failure.code).toBe('server_error');
+});
+
+async function serverAnswering(status: number): Promise<{ url: string; paths: string[] }> {
+  const paths: string[] = [];
+  const server = createServer((incoming, response) => {
+    paths.push(`${String(incoming.method)} ${String(incoming.url)}`);
+    response.writeHead(status).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  cleanups.push(() => new Promise((resolve) => server.close(resolve)));
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, paths };
+}

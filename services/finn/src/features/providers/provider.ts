@@ -16,11 +16,10 @@ export {
  */
 export interface ProviderSink {
   /**
-   * `tokens`: how many completion tokens this text stands for: exact for `local` and `canned`, 1
-   * per delta of a vendor's protocol, which doesn't say (some vendors join several tokens into
-   * one delta; the result's usage is the truth then).
+   * `tokens`: how many completion tokens this text stands for, from a provider that knows (`local`,
+   * `canned`). A vendor's protocol doesn't say: a delta may be a token, several, or a piece of one.
    */
-  onText(text: string, tokens: number): boolean;
+  onText(text: string, tokens?: number): boolean;
   /** Called after `onText` returned false. `resume` may be called later, from anywhere, once. */
   onDrain(resume: () => void): void;
 }
@@ -38,8 +37,10 @@ export interface Provider {
     sink: ProviderSink,
     signal: AbortSignal,
   ): Promise<ProviderResult>;
-  /** Cheap check that the target answers. @throws ProviderError */
+  /** Cheap check that the target answers; generates nothing. @throws ProviderError */
   probe(model: string, signal: AbortSignal): Promise<void>;
+  /** Where a probe may take longer than one exchange over the network. */
+  readonly probeTimeoutMs?: number;
   /** Tokens of `text` under the model's tokenizer, or the nearest known one. Bounded time. */
   countTokens(model: string, text: string): number;
   /** Ends what still runs and frees the connections. */

@@ -16,6 +16,7 @@ const MAX_EVENT_CHARS = 1024 * 1024;
 const MAX_DISCARDED_BYTES = 64 * 1024;
 const MAX_CONNECTIONS = 1024;
 const KEEP_ALIVE_MS = 10_000;
+const ANSWERS_TO_A_PROBE = new Set([403, 404, 405, 429]);
 
 export interface StreamCall {
   readonly path: string;
@@ -90,7 +91,10 @@ export class VendorHttpClient {
     });
   }
 
-  /** Whether a GET is answered at all: 404 is an answer. @throws ProviderError */
+  /**
+   * Whether a GET is answered. So is one that is refused for what it asks: a path that isn't there,
+   * a key that may complete but not list (403), too many lists (429). @throws ProviderError
+   */
   async probe(path: string, headers: Record<string, string>, signal: AbortSignal): Promise<void> {
     const response = await this.#pool
       .request({ method: 'GET', path: this.#endpoint.path(path), headers, signal })
@@ -100,7 +104,7 @@ export class VendorHttpClient {
       });
     await response.body.dump({ limit: MAX_DISCARDED_BYTES }).catch(() => undefined);
     const { statusCode } = response;
-    if (statusCode < 300 || statusCode === 404 || statusCode === 405) return;
+    if (statusCode < 300 || ANSWERS_TO_A_PROBE.has(statusCode)) return;
     throw statusError(statusCode, response.headers, Date.now());
   }
 

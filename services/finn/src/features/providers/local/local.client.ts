@@ -15,6 +15,8 @@ import { acquireModelHost, type ModelHost, type ModelRequest } from './model-hos
 import type { FromModel } from './protocol.ts';
 
 const DEFAULT_MAX_QUEUED = 16;
+/** A cold start on a busy machine: the process, the bindings, the file, a first computation. */
+const PROBE_TIMEOUT_MS = 60_000;
 
 export interface LocalOptions {
   /** Directory with the GGUF files that the catalogue names. */
@@ -61,7 +63,10 @@ export function createLocal(options: LocalOptions): Provider {
       if (result === undefined) throw new ProviderError('protocol_error', 'no answer came');
       return result;
     },
+    probeTimeoutMs: PROBE_TIMEOUT_MS,
     async probe(model, signal) {
+      // Answering somebody is answering; a probe in the queue would time out behind a long answer.
+      if (host.isAnswering) return;
       await call(host, { type: 'load', ...locate(model) }, { options, sink: NO_SINK, signal });
     },
     countTokens: (_model, text) => options.tokenizer.count(text),

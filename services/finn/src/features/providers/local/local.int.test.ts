@@ -1,19 +1,20 @@
 import { existsSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { waitFor } from '@arrakis/testkit';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import {
+  HAS_LOCAL_MODEL,
+  LOCAL_MODEL as MODEL,
+  LOCAL_MODEL_DIR as MODEL_DIR,
+} from '../../../test-support/local-model.ts';
 import { collectingSink } from '../test-support/collecting-sink.ts';
 import type { Provider, ProviderRequest } from '../provider.ts';
 import { findLocalModel } from './catalogue.domain.ts';
 import { createLocal } from './local.client.ts';
 
-const MODEL = 'smollm2-135m-instruct';
-/** Where `make up` keeps the model. */
-const MODEL_DIR = fileURLToPath(new URL('../../../../../../.arrakis/models', import.meta.url));
-const hasModel = existsSync(join(MODEL_DIR, findLocalModel(MODEL)!.file));
 const never = new AbortController().signal;
 const request: ProviderRequest = {
   model: MODEL,
@@ -99,7 +100,7 @@ describe('with a file that is no model', () => {
   });
 });
 
-describe.skipIf(!hasModel)('with its file', () => {
+describe.skipIf(!HAS_LOCAL_MODEL)('with its file', () => {
   test('an answer is streamed with exact counts', async () => {
     const sink = collectingSink();
     const result = await open(MODEL_DIR).complete(request, sink, never);
@@ -134,6 +135,25 @@ describe.skipIf(!hasModel)('with its file', () => {
     const after = await provider.complete(request, collectingSink(), never);
     expect(after.usage?.completionTokens).toBe(24);
     expect(children).toHaveLength(2);
+  });
+
+  test('a probe is answered while the model is busy, however long that takes', async () => {
+    const provider = open(MODEL_DIR, 1);
+    await provider.probe(MODEL, never);
+    const left = new AbortController();
+    const sink = collectingSink({ pauseAt: 1 });
+    const long = provider.complete({ ...request, maxTokens: 2000 }, sink, left.signal);
+    await sink.paused;
+    const queued = provider.complete(request, collectingSink(), left.signal);
+    await provider.probe(MODEL, AbortSignal.timeout(1_000));
+    left.abort(new Error('enough'));
+    await expect(long).rejects.toThrow('enough');
+    await expect(queued).rejects.toThrow('enough');
+  });
+
+  test('its process never takes more of the machine than whoever started finn meant it to', async () => {
+    await open(MODEL_DIR).probe(MODEL, never);
+    expect(getPriority(children[0])).toBe(Math.max(5, getPriority()));
   });
 
   test('a prompt that does not fit is refused', async () => {

@@ -48,10 +48,17 @@ export class ModelHost {
   #nextId = 1;
   #failures = 0;
   #starting = false;
+  /** Whether the process has finished a job, so that the model is known to be in it. */
+  #isProven = false;
   #idleTimer: NodeJS.Timeout | undefined;
 
   constructor(options: ModelHostOptions) {
     this.#options = options;
+  }
+
+  /** Whether a loaded model is at work; one that hangs is ended by its own timer. */
+  get isAnswering(): boolean {
+    return this.#isProven && this.#running !== undefined;
   }
 
   /** @throws ProviderError `server_error` when the queue is full or the host is closed. */
@@ -157,7 +164,10 @@ export class ModelHost {
     }
     this.#running = undefined;
     clearTimeout(this.#idleTimer);
-    if (message.type !== 'unavailable') this.#failures = 0;
+    if (message.type !== 'unavailable') {
+      this.#failures = 0;
+      this.#isProven = true;
+    }
     job.onMessage(message);
     void this.#advance();
   }
@@ -165,6 +175,7 @@ export class ModelHost {
   #onExit(child: ChildProcess, code: number | null, signal: string | null): void {
     if (child !== this.#child) return;
     this.#child = undefined;
+    this.#isProven = false;
     this.#failures += 1;
     if (!this.#closing.signal.aborted) {
       this.#options.log.warn({ exitCode: code, exitSignal: signal }, 'local model process died');

@@ -1,4 +1,4 @@
-import { setPriority } from 'node:os';
+import { getPriority, setPriority } from 'node:os';
 import type { Llama, LlamaContextSequence, LlamaModel, Token } from 'node-llama-cpp';
 import type { LocalModel } from './catalogue.domain.ts';
 import { chatml, CHATML_PARTS_PER_MESSAGE } from './chat-template.domain.ts';
@@ -37,7 +37,8 @@ function send(message: FromModel): void {
   process.send?.(message);
 }
 
-async function load(path: string, settings: LocalModel): Promise<Loaded> {
+/** @param onStep called between steps, each of which may take seconds: finn kills who is silent */
+async function load(path: string, settings: LocalModel, onStep: () => void): Promise<Loaded> {
   if (loaded?.path === path) return loaded;
   // Imported here: the bindings cost half a second, and only this process may hold them.
   const { getLlama, LlamaLogLevel } = await import('node-llama-cpp');
@@ -49,9 +50,11 @@ async function load(path: string, settings: LocalModel): Promise<Loaded> {
     logLevel: LlamaLogLevel.disabled,
     maxThreads: THREADS,
   });
+  onStep();
   await loaded?.model.dispose();
   loaded = undefined;
   const model = await llama.loadModel({ modelPath: path, gpuLayers: 0 });
+  onStep();
   const context = await model.createContext({
     contextSize: settings.contextTokens,
     batchSize: BATCH_TOKENS,
@@ -59,7 +62,27 @@ async function load(path: string, settings: LocalModel): Promise<Loaded> {
     sequences: 1,
   });
   loaded = { path, model, sequence: context.getSequence() };
+  onStep();
+  await warmUp(loaded);
   return loaded;
+}
+
+/**
+ * The file is only mapped so far: a first computation reads it in, which takes seconds on a busy
+ * machine. The probe at the start waits for it instead of the first caller.
+ */
+async function warmUp({ model, sequence }: Loaded): Promise<void> {
+  await sequence.evaluateWithoutGeneratingNewTokens(model.tokenize('Hello', false));
+  await sequence.eraseContextTokenRanges([{ start: 0, end: sequence.nextTokenIndex }]);
+}
+
+/** Never up: that takes a privilege, and whoever started finn at a lower priority meant it. */
+function yieldToFinn(): void {
+  try {
+    if (getPriority() < PRIORITY) setPriority(PRIORITY);
+  } catch {
+    // A sandbox may forbid even this: the model then competes with finn, and still answers.
+  }
 }
 
 interface Prompt {
@@ -77,7 +100,8 @@ function tokenize(model: LlamaModel, run: Run): Prompt {
 }
 
 async function answer(run: Run): Promise<void> {
-  const { model, sequence } = await load(run.modelPath, run.model);
+  const isWorking = (): void => send({ type: 'working', id: run.id });
+  const { model, sequence } = await load(run.modelPath, run.model, isWorking);
   const prompt = tokenize(model, run);
   const promptTokens = prompt.tokens.length;
   const room = run.model.contextTokens - promptTokens;
@@ -183,7 +207,9 @@ function handle(message: ToModel): void {
   switch (message.type) {
     case 'load':
       enqueue(message.id, async () => {
-        await load(message.modelPath, message.model);
+        await load(message.modelPath, message.model, () =>
+          send({ type: 'working', id: message.id }),
+        );
         send({ type: 'loaded', id: message.id });
       });
       return;
@@ -203,7 +229,7 @@ function handle(message: ToModel): void {
   }
 }
 
-setPriority(PRIORITY);
+yieldToFinn();
 process.on('message', (message) => handle(message as ToModel));
 // A Ctrl-C reaches the whole process group, while finn still wants to end its streams.
 process.on('SIGINT', () => undefined);

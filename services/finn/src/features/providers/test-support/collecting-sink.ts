@@ -32,7 +32,7 @@ export function collectingSink(options: SinkOptions = {}): CollectingSink {
     },
     paused: paused.promise as Promise<unknown> as Promise<void>,
     resume: () => resume?.(),
-    onText(text, count) {
+    onText(text, count = 1) {
       deltas.push(text);
       tokens += count;
       options.onText?.(tokens);
