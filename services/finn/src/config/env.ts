@@ -1,28 +1,22 @@
-import { SecretString, loadEnv } from '@arrakis/service-kit';
+import {
+  COMMON_VARIABLES,
+  SecretString,
+  durationVariable,
+  loadEnv,
+  portVariable,
+} from '@arrakis/service-kit';
 import { Type, type Static } from 'typebox';
-
-const port = (description: string, fallback: number) =>
-  Type.Integer({ description, minimum: 0, maximum: 65_535, default: fallback });
-const durationMs = (description: string, fallback: number) =>
-  Type.Integer({ description, minimum: 1, maximum: 3_600_000, default: fallback });
 
 /** Every variable that finn reads, beside those that its pool file names for vendors' keys. */
 export const FinnEnv = Type.Object({
-  NODE_ENV: Type.Enum(['development', 'test', 'production'], {
-    description: 'production refuses unsafe values',
-    default: 'development',
-  }),
-  LOG_LEVEL: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
-    description: 'Least severe level that is logged',
-    default: 'info',
-  }),
+  ...COMMON_VARIABLES,
   FINN_HOST: Type.String({ description: 'Address finn listens on', default: '127.0.0.1' }),
-  FINN_PORT: port('Port of finn; 0 picks a free one', 3001),
+  FINN_PORT: portVariable('Port of finn; 0 picks a free one', 3001),
   FINN_ADMIN_HOST: Type.String({
     description: 'Address of /livez, /readyz and /metrics; never public',
     default: '127.0.0.1',
   }),
-  FINN_ADMIN_PORT: port('Port of /livez, /readyz and /metrics', 9302),
+  FINN_ADMIN_PORT: portVariable('Port of /livez, /readyz and /metrics', 9302),
   DATABASE_URL: SecretString({ description: 'PostgreSQL as loa_finn_ro', maxLength: 2000 }),
   DATABASE_POOL_MAX: Type.Integer({
     description: 'Connections at most',
@@ -57,15 +51,8 @@ export const FinnEnv = Type.Object({
     description: 'Directory of the local model files',
     default: '.arrakis/models',
   }),
-  PROVIDER_TOTAL_TIMEOUT_MS: durationMs('For one answer, every attempt included', 55_000),
-  PROVIDER_IDLE_TIMEOUT_MS: durationMs('Between two pieces of a provider’s answer', 15_000),
-  DRAIN_DEADLINE_MS: durationMs('For open streams to end at shutdown', 120_000),
-  DRAIN_ANNOUNCE_MS: Type.Integer({
-    description: 'Between "not ready" and the end of intake, for balancers to look away',
-    minimum: 0,
-    maximum: 60_000,
-    default: 0,
-  }),
+  PROVIDER_TOTAL_TIMEOUT_MS: durationVariable('For one answer, every attempt included', 55_000),
+  PROVIDER_IDLE_TIMEOUT_MS: durationVariable('Between two pieces of a provider’s answer', 15_000),
 });
 export type FinnEnv = Static<typeof FinnEnv>;
 

@@ -1,28 +1,22 @@
-import { SecretString, loadEnv } from '@arrakis/service-kit';
+import {
+  COMMON_VARIABLES,
+  SecretString,
+  durationVariable,
+  loadEnv,
+  portVariable,
+} from '@arrakis/service-kit';
 import { Type, type Static } from 'typebox';
-
-const port = (description: string, fallback: number) =>
-  Type.Integer({ description, minimum: 0, maximum: 65_535, default: fallback });
-const durationMs = (description: string, fallback: number) =>
-  Type.Integer({ description, minimum: 1, maximum: 3_600_000, default: fallback });
 
 /** Every variable that freeside reads; `.env.example` is made from this. */
 export const FreesideEnv = Type.Object({
-  NODE_ENV: Type.Enum(['development', 'test', 'production'], {
-    description: 'production refuses unsafe values',
-    default: 'development',
-  }),
-  LOG_LEVEL: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
-    description: 'Least severe level that is logged',
-    default: 'info',
-  }),
+  ...COMMON_VARIABLES,
   FREESIDE_HOST: Type.String({ description: 'Address the API listens on', default: '127.0.0.1' }),
-  FREESIDE_PORT: port('Port of the API; 0 picks a free one', 3000),
+  FREESIDE_PORT: portVariable('Port of the API; 0 picks a free one', 3000),
   FREESIDE_ADMIN_HOST: Type.String({
     description: 'Address of /livez, /readyz and /metrics; never public',
     default: '127.0.0.1',
   }),
-  FREESIDE_ADMIN_PORT: port('Port of /livez, /readyz and /metrics', 9300),
+  FREESIDE_ADMIN_PORT: portVariable('Port of /livez, /readyz and /metrics', 9300),
   FREESIDE_TRUSTED_PROXIES: Type.Optional(
     Type.String({
       description: 'Comma-separated addresses or CIDRs whose X-Forwarded-For is believed',
@@ -44,9 +38,9 @@ export const FreesideEnv = Type.Object({
     pattern: '^https?://',
     default: 'http://127.0.0.1:3001',
   }),
-  FINN_CONNECT_TIMEOUT_MS: durationMs('To connect to finn', 5_000),
-  FINN_TOTAL_TIMEOUT_MS: durationMs('For one answer, retries included', 60_000),
-  FINN_IDLE_TIMEOUT_MS: durationMs('Between two pieces of one answer', 20_000),
+  FINN_CONNECT_TIMEOUT_MS: durationVariable('To connect to finn', 5_000),
+  FINN_TOTAL_TIMEOUT_MS: durationVariable('For one answer, retries included', 60_000),
+  FINN_IDLE_TIMEOUT_MS: durationVariable('Between two pieces of one answer', 20_000),
   S2S_KEY_STORE_DIR: Type.String({
     description: 'Directory of the service-token signing keys (api only)',
     default: '.arrakis/keys',
@@ -55,13 +49,6 @@ export const FreesideEnv = Type.Object({
     description:
       'version:base64 of at least 32 bytes, comma-separated; the highest hashes new keys',
     maxLength: 4000,
-  }),
-  DRAIN_DEADLINE_MS: durationMs('For open streams to end at shutdown', 120_000),
-  DRAIN_ANNOUNCE_MS: Type.Integer({
-    description: 'Between "not ready" and the end of intake, for balancers to look away',
-    minimum: 0,
-    maximum: 60_000,
-    default: 0,
   }),
 });
 export type FreesideEnv = Static<typeof FreesideEnv>;

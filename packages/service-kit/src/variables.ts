@@ -1,0 +1,27 @@
+import { Type } from 'typebox';
+
+/** Variables that every service reads, and the two kinds that most others are of. */
+
+export const portVariable = (description: string, fallback: number) =>
+  Type.Integer({ description, minimum: 0, maximum: 65_535, default: fallback });
+
+export const durationVariable = (description: string, fallback: number) =>
+  Type.Integer({ description, minimum: 1, maximum: 3_600_000, default: fallback });
+
+export const COMMON_VARIABLES = {
+  NODE_ENV: Type.Enum(['development', 'test', 'production'], {
+    description: 'production refuses unsafe values',
+    default: 'development',
+  }),
+  LOG_LEVEL: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
+    description: 'Least severe level that is logged',
+    default: 'info',
+  }),
+  DRAIN_DEADLINE_MS: durationVariable('For open streams to end at shutdown', 120_000),
+  DRAIN_ANNOUNCE_MS: Type.Integer({
+    description: 'Between "not ready" and the end of intake, for balancers to look away',
+    minimum: 0,
+    maximum: 60_000,
+    default: 0,
+  }),
+};
