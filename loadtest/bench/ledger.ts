@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { bootstrapRoles, createPool, migrate } from '@arrakis/postgres';
 import { createLogger, createRegistry } from '@arrakis/service-kit';
-import { removeClusterFiles, startPostgres } from '@arrakis/testkit';
+import { removeClusterFiles, startPostgres, startReaper } from '@arrakis/testkit';
 import { createReservationEvents } from '../../services/freeside/src/features/reservations/events.ts';
 import { ReservationService } from '../../services/freeside/src/features/reservations/service.ts';
 
@@ -115,6 +115,7 @@ function median(rounds: readonly Round[], of: keyof Round): number {
 
 const dir = await mkdtemp(join(tmpdir(), 'arrakis-bench-'));
 const dataDir = join(dir, 'postgres');
+const reaper = startReaper(dir);
 const postgres = await startPostgres({ dataDir });
 try {
   const passwords = Object.fromEntries(
@@ -172,4 +173,5 @@ try {
   await postgres.stop();
   await removeClusterFiles(dataDir);
   await rm(dir, { recursive: true, force: true });
+  reaper.dismiss();
 }
