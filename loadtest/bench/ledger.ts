@@ -173,5 +173,5 @@ try {
   await postgres.stop();
   await removeClusterFiles(dataDir);
   await rm(dir, { recursive: true, force: true });
-  reaper.dismiss();
+  await reaper.dismiss();
 }
