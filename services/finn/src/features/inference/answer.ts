@@ -27,6 +27,8 @@ export interface Answer {
   readonly delivered: Delivered;
   /** A new attempt: forgets what an earlier one said. Not after {@link isCommitted}. */
   begin(head: AnswerHead, onDelivered: (completionTokens: number) => void): void;
+  /** A better count of the prompt than `begin` had; of no use once {@link isCommitted}. */
+  correctPrompt(promptTokens: number): void;
   /**
    * `false` when the caller reads slower than the model speaks. `tokensSoFar`: of all that was
    * written, this text included; see `RunningCount`.

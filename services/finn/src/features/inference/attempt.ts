@@ -12,6 +12,7 @@ export interface AttemptOptions {
   /** Ends the call to the provider; its reason is a {@link CallEnded}. */
   readonly control: AbortController;
   readonly onFirstText: () => void;
+  readonly onPromptTokens: (tokens: number) => void;
 }
 
 export type AttemptEnd =
@@ -28,6 +29,7 @@ export class Attempt implements ProviderSink {
   readonly #options: AttemptOptions;
   /** What came, whether or not it was sent. */
   readonly received: RunningCount;
+  #promptTokens: number | undefined;
 
   constructor(options: AttemptOptions) {
     this.#options = options;
@@ -63,6 +65,16 @@ export class Attempt implements ProviderSink {
     if (part.length === text.length) return keepsUp;
     control.abort(new CallEnded('cut'));
     return true;
+  }
+
+  /** By the provider's own count, where it told it before its text. */
+  get promptTokens(): number | undefined {
+    return this.#promptTokens;
+  }
+
+  onPromptTokens(tokens: number): void {
+    this.#promptTokens = tokens;
+    this.#options.onPromptTokens(tokens);
   }
 
   onDrain(resume: () => void): void {

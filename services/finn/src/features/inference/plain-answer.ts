@@ -37,6 +37,10 @@ export class PlainAnswer implements Answer {
     this.#tokens = 0;
   }
 
+  correctPrompt(promptTokens: number): void {
+    if (this.#head !== undefined) this.#head = { ...this.#head, promptTokens };
+  }
+
   write(text: string, tokensSoFar: number): boolean {
     this.#text += text;
     this.#tokens = tokensSoFar;

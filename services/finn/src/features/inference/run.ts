@@ -138,6 +138,7 @@ export class InferenceRun {
       maxTokens,
       answer,
       control,
+      onPromptTokens: (tokens) => answer.correctPrompt(this.#plausiblePrompt(tokens)),
       onFirstText: () => {
         lease.responded();
         events.firstToken(pool, this.#elapsedMs() / 1000);
@@ -234,7 +235,15 @@ export class InferenceRun {
     return this.#usageOf(call, this.#options.answer.delivered);
   }
 
-  #usageOf({ attempt, count, promptTokens }: Call, { text, tokens }: Delivered): Usage {
+  /** A provider's own count, never beyond what the hold was bounded by. */
+  #plausiblePrompt(tokens: number): number {
+    return Math.min(tokens, boundPrompt(this.#options.messages));
+  }
+
+  #usageOf(call: Call, { text, tokens }: Delivered): Usage {
+    const { attempt, count } = call;
+    const { promptTokens: told } = attempt;
+    const promptTokens = told === undefined ? call.promptTokens : this.#plausiblePrompt(told);
     const exactTokens = attempt.received.isExact ? tokens : undefined;
     const { maxTokens } = this.#options;
     return usageOfPart({ text, exactTokens, promptTokens, maxTokens, count });

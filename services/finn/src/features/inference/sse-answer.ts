@@ -65,6 +65,10 @@ export class SseAnswer implements Answer {
     this.#onDelivered = onDelivered;
   }
 
+  correctPrompt(promptTokens: number): void {
+    if (this.#head !== undefined) this.#head = { ...this.#head, promptTokens };
+  }
+
   write(text: string, tokensSoFar: number): boolean {
     this.#text += text;
     this.#tokens = tokensSoFar;

@@ -65,7 +65,10 @@ class Answer {
   }
 
   take(event: MessageEvent, sink: ProviderSink): 'continue' | 'pause' | 'end' {
-    this.#promptTokens = event.promptTokens ?? this.#promptTokens;
+    if (event.promptTokens !== undefined) {
+      this.#promptTokens = event.promptTokens;
+      sink.onPromptTokens?.(event.promptTokens);
+    }
     this.#completionTokens = event.completionTokens ?? this.#completionTokens;
     this.#finishReason = event.finishReason ?? this.#finishReason;
     if (event.stop) {

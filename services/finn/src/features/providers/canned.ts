@@ -19,6 +19,8 @@ export function createCanned(options: { readonly wordDelayMs?: number } = {}): P
   return {
     async complete(request, sink, signal) {
       signal.throwIfAborted();
+      const prompt = promptTokens(request);
+      sink.onPromptTokens?.(prompt);
       const words = `${LABEL} ${TEXT}`.split(/(?<= )/);
       const delivered = words.slice(0, request.maxTokens);
       for (const word of delivered) {
@@ -26,7 +28,7 @@ export function createCanned(options: { readonly wordDelayMs?: number } = {}): P
         if (!sink.onText(word, 1)) await drained(sink, signal);
       }
       return {
-        usage: { promptTokens: promptTokens(request), completionTokens: delivered.length },
+        usage: { promptTokens: prompt, completionTokens: delivered.length },
         finishReason: delivered.length < words.length ? 'length' : 'stop',
       };
     },

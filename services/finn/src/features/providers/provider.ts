@@ -20,6 +20,8 @@ export interface ProviderSink {
    * `canned`). A vendor's protocol doesn't say: a delta may be a token, several, or a piece of one.
    */
   onText(text: string, tokens?: number): boolean;
+  /** The prompt's tokens, where the provider tells them before its text. */
+  onPromptTokens?(tokens: number): void;
   /** Called after `onText` returned false. `resume` may be called later, from anywhere, once. */
   onDrain(resume: () => void): void;
 }

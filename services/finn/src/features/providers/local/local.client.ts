@@ -140,10 +140,29 @@ interface Reply extends Pick<CallContext, 'sink'> {
   readonly pause: () => void;
 }
 
+const FAILURES = {
+  refused: () => new ProviderError('rejected', "the prompt doesn't fit the local model"),
+  unavailable: () => new ProviderError('connect_failed', "the local model can't be loaded"),
+  aborted: () => new ProviderError('server_error', 'the local model stopped'),
+} as const;
+
+type Failure = Extract<FromModel, { readonly type: keyof typeof FAILURES }>;
+
+function isFailure(message: FromModel): message is Failure {
+  return Object.hasOwn(FAILURES, message.type);
+}
+
 function onMessage(message: FromModel, { sink, settle, pause }: Reply): void {
+  if (isFailure(message)) {
+    settle.reject(FAILURES[message.type]());
+    return;
+  }
   switch (message.type) {
     case 'delta':
       if (!sink.onText(message.text, message.tokens)) pause();
+      return;
+    case 'prompt':
+      sink.onPromptTokens?.(message.promptTokens);
       return;
     case 'end': {
       const { promptTokens, completionTokens, finishReason } = message;
@@ -155,13 +174,5 @@ function onMessage(message: FromModel, { sink, settle, pause }: Reply): void {
     case 'loaded':
       settle.resolve(undefined);
       return;
-    case 'refused':
-      settle.reject(new ProviderError('rejected', "the prompt doesn't fit the local model"));
-      return;
-    case 'unavailable':
-      settle.reject(new ProviderError('connect_failed', "the local model can't be loaded"));
-      return;
-    case 'aborted':
-      settle.reject(new ProviderError('server_error', 'the local model stopped'));
   }
 }

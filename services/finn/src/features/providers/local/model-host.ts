@@ -157,7 +157,7 @@ export class ModelHost {
   #onMessage(child: ChildProcess, message: FromModel): void {
     const job = this.#running;
     if (child !== this.#child || job?.request.id !== message.id) return;
-    if (message.type === 'delta' || message.type === 'working') {
+    if (message.type === 'delta' || message.type === 'working' || message.type === 'prompt') {
       this.#watch();
       job.onMessage(message);
       return;

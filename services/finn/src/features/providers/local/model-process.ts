@@ -109,6 +109,7 @@ async function answer(run: Run): Promise<void> {
     send({ type: 'refused', id: run.id, promptTokens });
     return;
   }
+  send({ type: 'prompt', id: run.id, promptTokens });
   const limit = Math.min(run.maxTokens, room);
   const texts = new TokenText<Token>((tokens) => model.detokenize(tokens));
   const deltas = new DeltaBatch(run.id);

@@ -24,6 +24,7 @@ export type ToModel =
 /** What the model's process answers: signs of life and deltas, then exactly one of the others. */
 export type FromModel =
   | { readonly type: 'working'; readonly id: number }
+  | { readonly type: 'prompt'; readonly id: number; readonly promptTokens: number }
   | { readonly type: 'delta'; readonly id: number; readonly text: string; readonly tokens: number }
   | {
       readonly type: 'end';
