@@ -55,6 +55,7 @@ test: install ## Everything: lint, types, architecture, generated files, all tes
 	@echo '== architecture' && $(NPM) architecture
 	@if [ -f scripts/generate.ts ]; then \
 		echo '== generated files' && sh scripts/lib/generated-check.sh; fi
+	@echo '== model' && $(UP) model || echo 'The tests of the local model will be skipped.'
 	@echo '== tests' && mkdir -p .arrakis && rm -f $(RESULTS)
 	@$(VITEST) --reporter=default --reporter=json --outputFile.json=$(RESULTS)
 
