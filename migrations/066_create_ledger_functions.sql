@@ -98,9 +98,9 @@ CREATE FUNCTION freeside.hold_reservations(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET plan_cache_mode = force_generic_plan SET jit = off
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
-  at_time    timestamptz := clock_timestamp();
-  today      date := (at_time AT TIME ZONE 'UTC')::date;
-  day_end    timestamptz := ((today + 1)::timestamp AT TIME ZONE 'UTC');
+  at_time    timestamptz;
+  today      date;
+  day_end    timestamptz;
   prices     integer;
   price_pool text[]; price_prompt bigint[]; price_completion bigint[];
   a_community uuid[]; a_available_id bigint[]; a_held_id bigint[]; a_balance bigint[]; a_before bigint[];
@@ -110,7 +110,10 @@ DECLARE
   ok_index integer[] := '{}'; ok_amount bigint[] := '{}'; ok_account integer[] := '{}';
 BEGIN
   PERFORM freeside.lock_communities(communities);
+  -- Read after the lock: the wait may have crossed midnight.
   at_time := clock_timestamp();
+  today := (at_time AT TIME ZONE 'UTC')::date;
+  day_end := (today + 1)::timestamp AT TIME ZONE 'UTC';
 
   SELECT max(v.version) INTO prices FROM freeside.price_versions v WHERE v.effective_at <= at_time;
   SELECT array_agg(pp.pool), array_agg(pp.prompt_price_micro), array_agg(pp.completion_price_micro)

@@ -40,7 +40,7 @@ DECLARE
   item record;
   r freeside.budget_reservations;
   owed bigint;
-  -- `r` and the table's columns share names with the results.
+  -- Outcomes of the rare rest, by reservation.
   results jsonb := '{}';
 BEGIN
   -- Duplicates of settled reservations are the common case of the usage consumer: they need no lock.

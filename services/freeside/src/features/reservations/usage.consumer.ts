@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Value } from 'typebox/value';
 import { USAGE_STREAM, UsageEvent } from '@arrakis/contracts';
 import { ensureUsageStreams } from '@arrakis/nats';
-import type { Logger } from '@arrakis/service-kit';
+import { ProblemError, type Logger } from '@arrakis/service-kit';
 import type { JetStreamClient, JetStreamManager, JsMsg } from '@nats-io/jetstream';
 import { AckPolicy } from '@nats-io/jetstream';
 import type { ReservationEvents } from './events.ts';
@@ -114,7 +114,9 @@ export class UsageConsumer {
   }
 
   async #park(message: JsMsg, reason: string): Promise<void> {
-    await this.#client?.publish(USAGE_STREAM.parkedSubject, message.data, {
+    // Ended here without having been published there, the event would be gone.
+    if (this.#client === undefined) throw new Error('not connected to NATS');
+    await this.#client.publish(USAGE_STREAM.parkedSubject, message.data, {
       msgID: `${reason}:${String(message.seq)}`,
     });
     message.term(reason);
@@ -147,7 +149,7 @@ function toSettlement(event: UsageEvent): SettlementInput {
 
 /** A ProblemError says that the ledger couldn't be reached; anything else came from the member. */
 function isRefusedByDatabase(error: unknown): boolean {
-  return !(error instanceof Error && error.name === 'ProblemError');
+  return !(error instanceof ProblemError);
 }
 
 async function ensureConsumer(manager: JetStreamManager): Promise<void> {
