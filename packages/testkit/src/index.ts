@@ -9,6 +9,11 @@ export { BackendStartError, DiskFullError, PortBusyError } from './backends/erro
 export { findFreePort, isPortFree } from './backends/free-port.ts';
 export { NATS_PID_FILE, startNats, type NatsOptions, type RunningNats } from './backends/nats.ts';
 export {
+  startOwnBackends,
+  type OwnBackends,
+  type OwnBackendsOptions,
+} from './backends/own-backends.ts';
+export {
   isAlive,
   livingProcess,
   readPidFile,

@@ -1,16 +1,11 @@
-import { execFile } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { promisify } from 'node:util';
+import { join } from 'node:path';
 import { createPool, withTransaction } from '@arrakis/postgres';
 import {
   createTestDatabase,
   createTestNats,
   createTestRedis,
-  findFreePort,
-  spawnService,
   startFakeOpenAI,
   waitFor,
   type FakeOpenAI,
@@ -20,17 +15,19 @@ import {
 } from '@arrakis/testkit';
 import type { Pool } from 'pg';
 import { seedDemo } from '../../../scripts/lib/demo.ts';
-
-const ROOT = resolve(import.meta.dirname, '../../..');
-const PEPPER = `1:${randomBytes(32).toString('base64')}`;
-
-export type ServiceName = 'finn' | 'api' | 'worker';
+import {
+  createSystem,
+  type System,
+  type SystemOptions,
+  type ServiceKind,
+  type SystemService,
+} from '../../support/system.ts';
 
 /** The whole system as real processes over their real ports; only the model vendor is a fake. */
 export interface Platform {
   readonly apiUrl: string;
   readonly finnUrl: string;
-  readonly adminUrls: Readonly<Record<ServiceName, string>>;
+  readonly adminUrls: Readonly<Record<ServiceKind, string>>;
   readonly apiKey: string;
   readonly communityId: string;
   readonly vendor: FakeOpenAI;
@@ -38,9 +35,9 @@ export interface Platform {
   readonly database: TestDatabase;
   /** As the owner of the schema. */
   readonly db: Pool;
-  readonly services: Readonly<Record<ServiceName, SpawnedService>>;
+  readonly services: Readonly<Record<ServiceKind, SpawnedService>>;
   /** Starts a service again after it ended; same ports, same directories. */
-  restart(name: ServiceName): Promise<SpawnedService>;
+  restart(name: ServiceKind): Promise<SpawnedService>;
   /** Runs one of our commands and returns what it printed. */
   command(script: string, ...args: readonly string[]): Promise<string>;
   stop(): Promise<void>;
@@ -65,7 +62,6 @@ export async function startPlatform(): Promise<Platform> {
     createTestRedis(),
     createTestNats(),
   ]);
-  const poolsFile = await writePools(dir, vendor);
   const db = createPool({
     url: database.migratorUrl,
     max: 4,
@@ -73,101 +69,43 @@ export async function startPlatform(): Promise<Platform> {
     onError: () => undefined,
   });
   const { communityId } = await withTransaction(db, seedDemo);
-
-  const ports = await pickPorts();
-  const url = (port: number) => `http://127.0.0.1:${String(port)}`;
-  const common = { NODE_ENV: 'test', LOG_LEVEL: 'info', NATS_URL: nats.url };
-  const freeside = {
-    ...common,
-    DATABASE_URL: database.appUrl,
-    API_KEY_PEPPER: PEPPER,
-    S2S_KEY_STORE_DIR: join(dir, 'keys'),
-    FINN_URL: url(ports.finn),
-    FREESIDE_PORT: String(ports.api),
-    DRAIN_DEADLINE_MS: '20000',
-  };
-  const specs = {
-    finn: {
-      entry: join(ROOT, 'services/finn/src/main.ts'),
-      args: [],
-      readyUrl: `${url(ports.finnAdmin)}/readyz`,
-      env: {
-        ...common,
-        DATABASE_URL: database.finnUrl,
-        REDIS_URL: redis.url,
-        FINN_PORT: String(ports.finn),
-        FINN_ADMIN_PORT: String(ports.finnAdmin),
-        JWKS_URL: `${url(ports.api)}/.well-known/jwks.json`,
-        FINN_POOLS_FILE: poolsFile,
-        FINN_SPOOL_DIR: join(dir, 'spool'),
-        DRAIN_DEADLINE_MS: '20000',
-        FAKE_VENDOR_KEY: vendor.apiKey,
-      },
-    },
-    api: {
-      entry: join(ROOT, 'services/freeside/src/main.ts'),
-      args: ['api'],
-      readyUrl: `${url(ports.apiAdmin)}/readyz`,
-      env: { ...freeside, FREESIDE_ADMIN_PORT: String(ports.apiAdmin) },
-    },
-    worker: {
-      entry: join(ROOT, 'services/freeside/src/main.ts'),
-      args: ['worker'],
-      readyUrl: `${url(ports.workerAdmin)}/readyz`,
-      env: { ...freeside, FREESIDE_ADMIN_PORT: String(ports.workerAdmin) },
-    },
-  };
-
-  const command = async (script: string, ...args: readonly string[]): Promise<string> => {
-    const { stdout, stderr } = await promisify(execFile)(
-      process.execPath,
-      [join(ROOT, script), ...args],
-      {
-        env: {
-          DATABASE_URL: database.migratorUrl,
-          S2S_KEY_STORE_DIR: join(dir, 'keys'),
-          API_KEY_PEPPER: PEPPER,
-          PATH: process.env.PATH ?? '',
-        },
-      },
-    );
-    return stdout + stderr;
-  };
-  await command('scripts/keys/s2s.ts', 'bootstrap');
-  const created = await command(
-    'scripts/keys/api-key.ts',
-    ...['create', '--community', 'demo', '--user', 'Demo Developer', '--json'],
-    ...['--rpm', '10000', '--tpd', '100000000'],
-  );
-  const apiKey = /lf_live_[a-z2-7]{12}_[0-9A-Za-z]{32}/.exec(created)?.[0];
-  if (apiKey === undefined) throw new Error(`no key in: ${created.slice(0, 200)}`);
-
-  const api = await spawnService(specs.api);
-  const [finn, worker] = await Promise.all([spawnService(specs.finn), spawnService(specs.worker)]);
-  const services: Record<ServiceName, SpawnedService> = { finn, api, worker };
+  const system = await createSystem({
+    dir,
+    database,
+    redisUrl: redis.url,
+    natsUrl: nats.url,
+    pools: poolsOf(vendor),
+    vendorKey: vendor.apiKey,
+  });
+  const apiKey = await system.createApiKey('demo');
+  await system.start();
+  const adminUrl = (name: ServiceKind): string => memberOf(system, name).adminUrl;
 
   return {
-    apiUrl: url(ports.api),
-    finnUrl: url(ports.finn),
-    adminUrls: {
-      finn: url(ports.finnAdmin),
-      api: url(ports.apiAdmin),
-      worker: url(ports.workerAdmin),
-    },
+    apiUrl: memberOf(system, 'api').url ?? '',
+    finnUrl: memberOf(system, 'finn').url ?? '',
+    adminUrls: { finn: adminUrl('finn'), api: adminUrl('api'), worker: adminUrl('worker') },
     apiKey,
     communityId,
     vendor,
     nats,
     database,
     db,
-    services,
-    command,
-    async restart(name) {
-      services[name] = await spawnService(specs[name]);
-      return services[name];
+    services: {
+      get finn() {
+        return system.process('finn-1');
+      },
+      get api() {
+        return system.process('api-1');
+      },
+      get worker() {
+        return system.process('worker-1');
+      },
     },
+    command: (...args) => system.command(...args),
+    restart: (name) => system.restart(`${name}-1`),
     async stop() {
-      await Promise.all(Object.values(services).map((service) => service.stop()));
+      await system.stop();
       await vendor.close();
       await db.end();
       await Promise.all([database.drop(), redis.drop(), nats.drop()]);
@@ -176,22 +114,14 @@ export async function startPlatform(): Promise<Platform> {
   };
 }
 
-async function pickPorts() {
-  const ports = [];
-  for (let index = 0; index < 5; index += 1) ports.push(await findFreePort());
-  const [api, apiAdmin, finn, finnAdmin, workerAdmin] = ports;
-  return {
-    api: api!,
-    apiAdmin: apiAdmin!,
-    finn: finn!,
-    finnAdmin: finnAdmin!,
-    workerAdmin: workerAdmin!,
-  };
+function memberOf(system: System, kind: ServiceKind): SystemService {
+  const member = system.members.find((one) => one.kind === kind);
+  if (member === undefined) throw new Error(`no ${kind}`);
+  return member;
 }
 
-async function writePools(dir: string, vendor: FakeOpenAI): Promise<string> {
-  const file = join(dir, 'pools.json');
-  const pools = Object.fromEntries(
+function poolsOf(vendor: FakeOpenAI): SystemOptions['pools'] {
+  return Object.fromEntries(
     Object.entries(MODELS).map(([pool, model]) => [
       pool,
       {
@@ -207,8 +137,6 @@ async function writePools(dir: string, vendor: FakeOpenAI): Promise<string> {
       },
     ]),
   );
-  await writeFile(file, JSON.stringify({ pools }));
-  return file;
 }
 
 /** A JSON request with the demo key. */
