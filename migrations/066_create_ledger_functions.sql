@@ -9,7 +9,7 @@
 -- Terms: hold = reservation's worst case; capture = what was charged of it; release = what went
 -- back; late capture = charged from the available balance after the hold had been released;
 -- write-off = owed but not covered, borne by the platform (absorbed -> written_off).
--- Not breaking.
+-- Not breaking. hold_reservations, capture_late and correct_charge: the text in force is in 069.
 
 -- Up Migration
 SET LOCAL lock_timeout = '5s';

@@ -23,31 +23,35 @@ beforeEach(() => {
   reservation = randomUUID();
 });
 
+function consume(token: string, forReservation: string, owner = token) {
+  return consumeOnce(redis, token, forReservation, owner);
+}
+
 describe('token and reservation', () => {
   test('are used up together, and each only once', async () => {
-    expect(await consumeOnce(redis, jti, reservation)).toBe('ok');
-    expect(await consumeOnce(redis, jti, randomUUID())).toBe('jti');
-    expect(await consumeOnce(redis, randomUUID(), reservation)).toBe('reservation');
+    expect(await consume(jti, reservation)).toBe('ok');
+    expect(await consume(jti, randomUUID())).toBe('jti');
+    expect(await consume(randomUUID(), reservation)).toBe('reservation');
   });
 
   test('are used up both or neither', async () => {
-    await consumeOnce(redis, jti, reservation);
+    await consume(jti, reservation);
     const fresh = randomUUID();
     const other = randomUUID();
-    expect(await consumeOnce(redis, fresh, reservation)).toBe('reservation');
-    expect(await consumeOnce(redis, jti, other)).toBe('jti');
-    expect(await consumeOnce(redis, fresh, other)).toBe('ok');
+    expect(await consume(fresh, reservation)).toBe('reservation');
+    expect(await consume(jti, other)).toBe('jti');
+    expect(await consume(fresh, other)).toBe('ok');
   });
 
   test('go to exactly one of many who ask at once', async () => {
     const replies = await Promise.all(
-      Array.from({ length: 50 }, () => consumeOnce(redis, randomUUID(), reservation)),
+      Array.from({ length: 50 }, () => consume(randomUUID(), reservation)),
     );
     expect(replies.filter((reply) => reply === 'ok')).toHaveLength(1);
   });
 
   test('are remembered for as long as they could be presented', async () => {
-    await consumeOnce(redis, jti, reservation);
+    await consume(jti, reservation);
     const keys = await redis.keys(`*${jti}`);
     expect(keys).toHaveLength(1);
     expect(await redis.ttl(keys[0]!)).toBeGreaterThan(170);
@@ -56,7 +60,7 @@ describe('token and reservation', () => {
   });
 
   test('take one round trip', async () => {
-    await consumeOnce(redis, randomUUID(), randomUUID());
+    await consume(randomUUID(), randomUUID());
     const seen: string[] = [];
     const monitor = await redis.monitor();
     monitor.on('monitor', (_at: string, command: string[], source: string, database: string) => {
@@ -64,7 +68,7 @@ describe('token and reservation', () => {
       const isOurs = database === String(server.database) && source !== 'lua';
       if (isOurs) seen.push(command[0]?.toLowerCase() ?? '');
     });
-    await consumeOnce(redis, jti, reservation);
+    await consume(jti, reservation);
     await redis.get('the end');
     await waitFor(() => seen.includes('get'));
     monitor.disconnect();
@@ -74,15 +78,22 @@ describe('token and reservation', () => {
 
 describe('a reservation that is given back', () => {
   test('may be used again, with another token', async () => {
-    await consumeOnce(redis, jti, reservation);
-    await releaseReservation(redis, jti, reservation);
-    expect(await consumeOnce(redis, jti, reservation)).toBe('jti');
-    expect(await consumeOnce(redis, randomUUID(), reservation)).toBe('ok');
+    await consume(jti, reservation);
+    await releaseReservation(redis, reservation, jti);
+    expect(await consume(jti, reservation)).toBe('jti');
+    expect(await consume(randomUUID(), reservation)).toBe('ok');
+  });
+
+  test('stays used when the same token came twice, and the second gives back what it never had', async () => {
+    await consume(jti, reservation, 'first');
+    expect(await consume(jti, reservation, 'second')).toBe('jti');
+    await releaseReservation(redis, reservation, 'second');
+    expect(await consume(randomUUID(), reservation)).toBe('reservation');
   });
 
   test('stays used when another run has it', async () => {
-    await consumeOnce(redis, jti, reservation);
-    await releaseReservation(redis, randomUUID(), reservation);
-    expect(await consumeOnce(redis, randomUUID(), reservation)).toBe('reservation');
+    await consume(jti, reservation);
+    await releaseReservation(redis, reservation, randomUUID());
+    expect(await consume(randomUUID(), reservation)).toBe('reservation');
   });
 });

@@ -5,11 +5,11 @@ declare module 'ioredis' {
     finnConsumeOnce(
       jtiKey: string,
       reservationKey: string,
-      jti: string,
+      owner: string,
       jtiTtlSeconds: number,
       reservationTtlSeconds: number,
     ): Result<ConsumeReply, Context>;
-    finnReleaseReservation(reservationKey: string, jti: string): Result<number, Context>;
+    finnReleaseReservation(reservationKey: string, owner: string): Result<number, Context>;
   }
 }
 
@@ -19,7 +19,7 @@ type ConsumeReply = 'ok' | 'jti' | 'reservation';
 const JTI_TTL_SECONDS = 180;
 const RESERVATION_TTL_SECONDS = 24 * 60 * 60;
 
-/** Both or neither: a script runs alone. The reservation notes which token took it. */
+/** Both or neither: a script runs alone. The reservation notes who took it. */
 const CONSUME_ONCE = `
 if redis.call('EXISTS', KEYS[1]) == 1 then return 'jti' end
 if redis.call('EXISTS', KEYS[2]) == 1 then return 'reservation' end
@@ -27,7 +27,7 @@ redis.call('SET', KEYS[1], '1', 'EX', ARGV[2])
 redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[3])
 return 'ok'
 `;
-/** Only the run that took the reservation gives it back. */
+/** Only who took the reservation gives it back. */
 const RELEASE_RESERVATION = `
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
@@ -42,17 +42,19 @@ export function defineReplayCommands(redis: Redis): void {
 /**
  * Uses up a token and its reservation, for every replica, in one round trip.
  *
+ * @param owner names this call: the token doesn't, because it may have been presented twice
  * @throws when Redis doesn't answer in time. Whether they are used up is then unknown: refuse.
  */
 export async function consumeOnce(
   redis: Redis,
   jti: string,
   reservationId: string,
+  owner: string,
 ): Promise<ConsumeReply> {
   return redis.finnConsumeOnce(
     jtiKey(jti),
     reservationKey(reservationId),
-    jti,
+    owner,
     JTI_TTL_SECONDS,
     RESERVATION_TTL_SECONDS,
   );
@@ -61,10 +63,10 @@ export async function consumeOnce(
 /** Gives a reservation back, so that a retry with a fresh token may run under the same hold. */
 export async function releaseReservation(
   redis: Redis,
-  jti: string,
   reservationId: string,
+  owner: string,
 ): Promise<void> {
-  await redis.finnReleaseReservation(reservationKey(reservationId), jti);
+  await redis.finnReleaseReservation(reservationKey(reservationId), owner);
 }
 
 // One hash tag: the keys of a script must share a slot in a Redis cluster.

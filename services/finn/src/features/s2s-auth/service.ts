@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { S2SClaims } from '@arrakis/contracts';
 import type { Redis } from 'ioredis';
 import { checkClaims } from './claims-rules.domain.ts';
@@ -33,6 +34,8 @@ const BEARER = /^Bearer ([^\s,]+)$/i;
 /** Who may ask for inference: holders of a fresh, unused token signed by a published key. */
 export class S2SAuthService {
   readonly #options: S2SAuthOptions;
+  /** Of each presentation of a token, by its own claims: the same token may come twice at once. */
+  readonly #owners = new WeakMap<S2SClaims, string>();
 
   constructor(options: S2SAuthOptions) {
     this.#options = options;
@@ -68,8 +71,10 @@ export class S2SAuthService {
    */
   async consume(claims: S2SClaims): Promise<Consumption> {
     const { jti, budget_reservation_id: reservationId } = claims;
+    const owner = randomUUID();
+    this.#owners.set(claims, owner);
     try {
-      const reply = await consumeOnce(this.#options.redis, jti, reservationId);
+      const reply = await consumeOnce(this.#options.redis, jti, reservationId, owner);
       if (reply === 'ok') return 'consumed';
       return reply === 'jti' ? 'invalid_token' : 'reservation_used';
     } catch (error) {
@@ -79,11 +84,15 @@ export class S2SAuthService {
     }
   }
 
-  /** Gives the reservation back because nothing came of the run. A failure leaves it used. */
+  /**
+   * Gives the reservation back because nothing came of the run that {@link consume} allowed for
+   * these very claims. A failure leaves it used.
+   */
   async release(claims: S2SClaims): Promise<void> {
-    const { jti, budget_reservation_id: reservationId } = claims;
+    const owner = this.#owners.get(claims);
+    if (owner === undefined) return;
     try {
-      await releaseReservation(this.#options.redis, jti, reservationId);
+      await releaseReservation(this.#options.redis, claims.budget_reservation_id, owner);
     } catch (error) {
       this.#options.onRedisFailure(error);
     }

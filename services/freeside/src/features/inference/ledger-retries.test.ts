@@ -48,6 +48,21 @@ describe('ledger operations that failed', () => {
     expect(gaveUp).toEqual(['never']);
   });
 
+  it('are tried with a pause between, also after others have succeeded', async () => {
+    const { retries, waits } = setUp();
+    const later = operation('later', 2);
+    retries.add({
+      reservationId: 'first',
+      name: 'settle',
+      run() {
+        retries.add(later);
+        return Promise.resolve();
+      },
+    });
+    await idle(retries);
+    expect(waits).toEqual([250, 0, 250, 500]);
+  });
+
   it('are not kept beyond the capacity', () => {
     const { retries, gaveUp } = setUp({ capacity: 1 });
     retries.add(operation('a', 0));

@@ -74,10 +74,16 @@ export class LedgerRetries {
     while (this.#queue.length > 0) {
       await this.#options.sleep(delayMs, this.#hurry.signal);
       const failed = await this.#tryBatch();
-      delayMs = failed ? Math.min(delayMs * 2, this.#options.maxDelayMs) : 0;
+      delayMs = failed ? this.#longerThan(delayMs) : 0;
     }
     // Here and not in a `finally` of the caller: what is added in between would wait for ever.
     this.#running = undefined;
+  }
+
+  /** Never nothing: after a success the next failure would use up all attempts at once. */
+  #longerThan(delayMs: number): number {
+    const { firstDelayMs, maxDelayMs } = this.#options;
+    return Math.min(Math.max(delayMs * 2, firstDelayMs), maxDelayMs);
   }
 
   /** Returns whether any operation failed. */

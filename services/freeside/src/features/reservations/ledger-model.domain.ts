@@ -1,308 +1,385 @@
+import type { Pool } from '@arrakis/contracts';
 import { priceTokens, type Micro, type TokenCount, type TokenPrice } from '@arrakis/money';
-import type { ReservationStatus } from './reservation.domain.ts';
+import {
+  addLot,
+  charge,
+  emptyCommunity,
+  expireLots,
+  giveBack,
+  NO_TOKENS,
+  openReservation,
+  refund,
+  smaller,
+  type ModelCarrier,
+  type ModelCommunity,
+  type ModelReservation,
+  type NewLot,
+} from './ledger-model-books.domain.ts';
+import {
+  adjustDay,
+  countHold,
+  dayEndsMs,
+  dayOf,
+  minuteEndsMs,
+  openKey,
+  windowsOf,
+  type KeyWindows,
+  type ModelKey,
+} from './ledger-model-limits.domain.ts';
+import { LedgerRules } from './ledger-model-rules.domain.ts';
+import type { Carrier, HoldRequest, ReservationStatus } from './reservation.domain.ts';
+import type {
+  HoldVerdict,
+  SettlementAction,
+  SettlementInput,
+  SettlementOutcome,
+  SettlementResult,
+} from './settlement.domain.ts';
+
+export interface BatchResult {
+  readonly settlements: readonly SettlementResult[];
+  readonly holds: readonly HoldVerdict[];
+}
+
+export type ModelPrices = Readonly<Partial<Record<Pool, TokenPrice>>>;
+
+/** What a closing is about. */
+interface Closing {
+  readonly status: ReservationStatus;
+  readonly settledBy: ModelCarrier | undefined;
+  readonly owedMicro: Micro;
+  readonly count: TokenCount;
+}
+
+const PRICE_VERSION = 1;
+/** Of several actions on one reservation in one batch the first of these decides. */
+const PRECEDENCE: readonly SettlementAction[] = [
+  'settle',
+  'release',
+  'reconcile',
+  'orphan',
+  'progress',
+];
+const RELEASED: Closing = {
+  status: 'released',
+  settledBy: 'not_delivered',
+  owedMicro: 0n,
+  count: NO_TOKENS,
+};
+const ORPHANED: Closing = { ...RELEASED, status: 'orphan_released', settledBy: undefined };
 
 /**
- * The books of one community as a pure value: what migrations 066 and 067 do in SQL, said once more
- * in the plainest form. Tests run the same history through both and compare. Time is a number of
- * seconds that the caller supplies.
+ * The books in memory: what migrations 066 and 067 do in SQL, said once more in the plainest form.
+ * Tests run the same histories through both and compare. Times are milliseconds since the epoch and
+ * come from the caller. It changes in place: the simulator runs millions of histories through it.
  */
-export interface ModelLot {
-  readonly id: string;
-  readonly originalMicro: Micro;
-  readonly remainingMicro: Micro;
-  /** Seconds; lots without an expiry are used last. */
-  readonly expiresAt: number | undefined;
+export class LedgerModel {
+  readonly communities = new Map<string, ModelCommunity>();
+  readonly keys = new Map<string, ModelKey>();
+  readonly reservations = new Map<string, ModelReservation>();
+  readonly #prices: ModelPrices;
+  readonly #rules: LedgerRules;
+
+  constructor(prices: ModelPrices, rules: LedgerRules = new LedgerRules()) {
+    this.#prices = prices;
+    this.#rules = rules;
+  }
+
+  openCommunity(id: string): void {
+    this.communities.set(id, emptyCommunity(id));
+  }
+
+  openKey(key: Parameters<typeof openKey>[0]): void {
+    this.keys.set(key.id, openKey(key));
+  }
+
+  revokeKey(id: string): void {
+    const key = this.keys.get(id);
+    if (key !== undefined) key.isActive = false;
+  }
+
+  mint(communityId: string, lot: NewLot): void {
+    addLot(this.#community(communityId), lot);
+  }
+
+  expireLots(atMs: number): void {
+    for (const community of this.communities.values()) expireLots(community, atMs);
+  }
+
+  /** Settlements first, then holds, each decided on its own and in order: one commit. */
+  applyBatch(
+    settlements: readonly SettlementInput[],
+    holds: readonly HoldRequest[],
+    atMs: number,
+  ): BatchResult {
+    return {
+      settlements: settlements.length === 0 ? [] : this.#settleAll(settlements, atMs),
+      holds: holds.map((request) => this.#hold(request, atMs)),
+    };
+  }
+
+  /** What a count costs: nothing without an answer, never more than was held. */
+  owedMicro(reservation: ModelReservation, count: TokenCount, pool: Pool | undefined): Micro {
+    if (count.completionTokens === 0) return 0n;
+    const price = this.#price(pool ?? reservation.request.pool);
+    return smaller(reservation.holdMicro, priceTokens(price, count));
+  }
+
+  #hold(request: HoldRequest, atMs: number): HoldVerdict {
+    const price = this.#price(request.pool);
+    const worstCase = { promptTokens: request.promptTokens, completionTokens: request.maxTokens };
+    const needMicro = priceTokens(price, worstCase);
+    const tokens = heldTokens(request);
+    const community = this.#community(request.communityId);
+    const key = this.keys.get(request.apiKeyId);
+    const windows = key === undefined ? undefined : windowsOf(key, atMs);
+    const outcome = this.#decide(request, community, key, windows, tokens, needMicro);
+    if (outcome === 'accepted' && key !== undefined && windows !== undefined) {
+      const reservation = openReservation(community, request, needMicro, atMs);
+      this.reservations.set(request.reservationId, reservation);
+      countHold(key, windows, tokens, atMs);
+    }
+    return {
+      outcome,
+      requiredMicro: needMicro,
+      availableMicro: community.availableMicro,
+      priceVersion: PRICE_VERSION,
+      promptPriceMicro: price.promptPriceMicro,
+      completionPriceMicro: price.completionPriceMicro,
+      limits: key === undefined ? undefined : limitsOf(key, atMs),
+    };
+  }
+
+  #decide(
+    request: HoldRequest,
+    community: ModelCommunity,
+    key: ModelKey | undefined,
+    windows: KeyWindows | undefined,
+    tokens: number,
+    needMicro: Micro,
+  ): HoldVerdict['outcome'] {
+    const rules = this.#rules;
+    if (key === undefined || windows === undefined) return 'invalid_api_key';
+    if (!rules.mayUseKey(key, request)) return 'invalid_api_key';
+    if (!rules.mayRequest(key, windows)) return 'rate_limited';
+    if (!rules.mayUseTokens(key, windows, tokens)) return 'token_limit_reached';
+    return rules.covers(community, needMicro) ? 'accepted' : 'insufficient_credits';
+  }
+
+  /** First what closes or notes, set by set as the SQL does; then those that were terminal before. */
+  #settleAll(inputs: readonly SettlementInput[], atMs: number): SettlementResult[] {
+    const outcomes = new Map<string, SettlementOutcome>();
+    for (const input of inputs.length === 1 ? inputs : decisive(inputs)) {
+      const reservation = this.reservations.get(input.reservationId);
+      if (reservation !== undefined && this.#apply(reservation, input, atMs)) {
+        outcomes.set(input.reservationId, reservation.status as SettlementOutcome);
+      }
+    }
+    if (outcomes.size < inputs.length) {
+      for (const input of inputs.filter((each) => !outcomes.has(each.reservationId))) {
+        const reservation = this.reservations.get(input.reservationId);
+        const outcome = reservation && this.#applyLate(reservation, input, atMs);
+        if (outcome !== undefined) outcomes.set(input.reservationId, outcome);
+      }
+    }
+    return inputs.map(({ reservationId: id }) => this.#result(id, outcomes.get(id)));
+  }
+
+  #result(id: string, outcome: SettlementOutcome = 'unchanged'): SettlementResult {
+    const reservation = this.reservations.get(id);
+    if (reservation === undefined) {
+      return { outcome: 'unknown', chargeMicro: 0n, writtenOffMicro: 0n };
+    }
+    const { chargeMicro, writtenOffMicro } = reservation;
+    const isLate = outcome === 'late_captured' || outcome === 'corrected';
+    return { outcome, chargeMicro, writtenOffMicro: isLate ? writtenOffMicro : 0n };
+  }
+
+  /** Whether an open hold was closed or noted. */
+  #apply(reservation: ModelReservation, input: SettlementInput, atMs: number): boolean {
+    if (!this.#mayApply(reservation, input.action, atMs)) return false;
+    switch (input.action) {
+      case 'settle':
+        return this.#capture(reservation, input, atMs);
+      case 'release':
+        return this.#close(reservation, RELEASED, atMs);
+      case 'orphan':
+        return this.#close(reservation, ORPHANED, atMs);
+      case 'reconcile':
+        return this.#reconcile(reservation, atMs);
+      case 'progress':
+        return note(reservation, input, atMs);
+    }
+  }
+
+  #mayApply(reservation: ModelReservation, action: SettlementAction, atMs: number): boolean {
+    if (action === 'orphan') return this.#rules.isOrphan(reservation, atMs);
+    if (action === 'reconcile') return this.#rules.isQuiet(reservation, atMs);
+    return this.#rules.isOpen(reservation);
+  }
+
+  #capture(reservation: ModelReservation, input: SettlementInput, atMs: number): true {
+    const settledBy = input.carrier as Carrier;
+    // The journal of a killed finn may lag what the relay saw: the larger is the proven one.
+    const count =
+      settledBy === 'journal' ? largest(countOf(input), reservation.relayed) : countOf(input);
+    const owedMicro = this.owedMicro(reservation, count, input.poolUsed);
+    // A journal can only tell what is proven: at zero a better count may still correct it.
+    const status = owedMicro > 0n || settledBy === 'journal' ? 'finalized' : 'released';
+    return this.#close(reservation, { status, settledBy, owedMicro, count }, atMs);
+  }
+
+  #reconcile(reservation: ModelReservation, atMs: number): true {
+    const { relayed: count, relayedPool } = reservation;
+    const owedMicro = this.owedMicro(reservation, count, relayedPool);
+    const closing: Closing = { status: 'finalized', settledBy: 'reconciliation', owedMicro, count };
+    return this.#close(reservation, closing, atMs);
+  }
+
+  #close(reservation: ModelReservation, closing: Closing, atMs: number): true {
+    const { status, settledBy, owedMicro, count } = closing;
+    const community = this.#communityOf(reservation);
+    giveBack(community, reservation);
+    charge(community, reservation, owedMicro);
+    reservation.status = status;
+    reservation.settledBy = settledBy;
+    reservation.endedAtMs = atMs;
+    reservation.usedTokens = heldTokens(reservation.request);
+    this.#recount(reservation, count);
+    return true;
+  }
+
+  /** A count or a release for a hold that was terminal before; undefined when nothing changes. */
+  #applyLate(
+    reservation: ModelReservation,
+    input: SettlementInput,
+    atMs: number,
+  ): SettlementOutcome | undefined {
+    const rules = this.#rules;
+    if (input.action === 'release') {
+      if (rules.mayTakeBack(reservation)) {
+        return this.#correct(reservation, 0n, NO_TOKENS, 'not_delivered');
+      }
+      // Given back as an orphan before this word came: no later count may charge for it.
+      reservation.settledBy ??= 'not_delivered';
+      return undefined;
+    }
+    if (input.action !== 'settle') return undefined;
+    const carrier = input.carrier as Carrier;
+    const count = countOf(input);
+    const owedMicro = this.owedMicro(reservation, count, input.poolUsed);
+    if (rules.mayCaptureLate(reservation)) {
+      return owedMicro === 0n
+        ? undefined
+        : this.#captureLate(reservation, carrier, count, owedMicro);
+    }
+    if (!rules.mayCorrect(reservation, carrier, count, atMs)) return undefined;
+    return this.#correct(reservation, owedMicro, count, carrier);
+  }
+
+  #captureLate(
+    reservation: ModelReservation,
+    carrier: Carrier,
+    count: TokenCount,
+    owedMicro: Micro,
+  ): SettlementOutcome {
+    charge(this.#communityOf(reservation), reservation, owedMicro);
+    reservation.settledBy = carrier;
+    this.#recount(reservation, count);
+    return 'late_captured';
+  }
+
+  #correct(
+    reservation: ModelReservation,
+    owedMicro: Micro,
+    count: TokenCount,
+    carrier: ModelCarrier,
+  ): SettlementOutcome {
+    const community = this.#communityOf(reservation);
+    const difference = owedMicro - reservation.chargeMicro;
+    if (difference >= 0n) charge(community, reservation, difference);
+    else refund(community, reservation, -difference);
+    reservation.settledBy = carrier;
+    this.#recount(reservation, count);
+    return 'corrected';
+  }
+
+  /** Another count stands: the day of its key changes by the difference. */
+  #recount(reservation: ModelReservation, count: TokenCount): void {
+    const used = usedTokens(reservation.request, count);
+    this.#adjustDay(reservation, used - reservation.usedTokens);
+    reservation.usedTokens = used;
+  }
+
+  #adjustDay({ request, createdAtMs }: ModelReservation, tokens: number): void {
+    const key = this.keys.get(request.apiKeyId);
+    if (key !== undefined) adjustDay(key, dayOf(createdAtMs), tokens);
+  }
+
+  #communityOf(reservation: ModelReservation): ModelCommunity {
+    return this.#community(reservation.request.communityId);
+  }
+
+  #community(id: string): ModelCommunity {
+    const community = this.communities.get(id);
+    if (community === undefined) throw new Error(`no community ${id}`);
+    return community;
+  }
+
+  #price(pool: Pool): TokenPrice {
+    const price = this.#prices[pool];
+    if (price === undefined) throw new Error(`pool ${pool} has no price`);
+    return price;
+  }
 }
 
-export interface ModelReservation {
-  readonly id: string;
-  readonly status: ReservationStatus;
-  readonly price: TokenPrice;
-  readonly holdMicro: Micro;
-  readonly chargeMicro: Micro;
-  readonly relayed: TokenCount;
-  readonly settledBy: ModelCarrier | undefined;
-  readonly createdAt: number;
-  readonly quietSince: number;
-  /** What each lot has paid, corrections included. */
-  readonly paidBy: ReadonlyMap<string, Micro>;
-  readonly writtenOffMicro: Micro;
+function note(reservation: ModelReservation, input: SettlementInput, atMs: number): true {
+  reservation.status = 'streaming';
+  reservation.relayed = largest(reservation.relayed, countOf(input));
+  reservation.relayedPool = input.poolUsed ?? reservation.relayedPool;
+  reservation.quietSinceMs = atMs;
+  return true;
 }
 
-export type ModelCarrier = 'final' | 'journal' | 'reconciliation' | 'not_delivered';
-
-export interface ModelBooks {
-  readonly availableMicro: Micro;
-  readonly heldMicro: Micro;
-  readonly spentMicro: Micro;
-  readonly expiredMicro: Micro;
-  readonly writtenOffMicro: Micro;
-  readonly lots: readonly ModelLot[];
-  readonly reservations: ReadonlyMap<string, ModelReservation>;
+/** One input a reservation, in the order of the batch. */
+function decisive(inputs: readonly SettlementInput[]): SettlementInput[] {
+  const best = new Map<string, SettlementInput>();
+  for (const input of inputs) {
+    const known = best.get(input.reservationId);
+    if (known === undefined || precedence(input) < precedence(known)) {
+      best.set(input.reservationId, input);
+    }
+  }
+  return inputs.filter((input) => best.get(input.reservationId) === input);
 }
 
-export const EMPTY_BOOKS: ModelBooks = {
-  availableMicro: 0n,
-  heldMicro: 0n,
-  spentMicro: 0n,
-  expiredMicro: 0n,
-  writtenOffMicro: 0n,
-  lots: [],
-  reservations: new Map(),
-};
+function precedence(input: SettlementInput): number {
+  return PRECEDENCE.indexOf(input.action);
+}
 
-const ORPHAN_AFTER_SECONDS = 300;
-const QUIET_AFTER_SECONDS = 120;
-const AUTHORITY: Record<ModelCarrier, number> = {
-  reconciliation: 1,
-  journal: 2,
-  final: 3,
-  not_delivered: 4,
-};
+function countOf({ promptTokens = 0, completionTokens = 0 }: SettlementInput): TokenCount {
+  return { promptTokens, completionTokens };
+}
 
-export function mint(books: ModelBooks, lot: Omit<ModelLot, 'remainingMicro'>): ModelBooks {
+function heldTokens({ promptTokens, maxTokens }: HoldRequest): number {
+  return promptTokens + maxTokens;
+}
+
+/** Nothing without an answer, never more than was held for. */
+function usedTokens(request: HoldRequest, { promptTokens, completionTokens }: TokenCount): number {
+  if (completionTokens === 0) return 0;
+  return Math.min(heldTokens(request), promptTokens + completionTokens);
+}
+
+function limitsOf(key: ModelKey, atMs: number): HoldVerdict['limits'] {
+  const windows = windowsOf(key, atMs);
   return {
-    ...books,
-    availableMicro: books.availableMicro + lot.originalMicro,
-    lots: [...books.lots, { ...lot, remainingMicro: lot.originalMicro }],
-  };
-}
-
-/** Unchanged when the balance does not cover the worst case. */
-export function hold(
-  books: ModelBooks,
-  request: { id: string; price: TokenPrice; worstCase: TokenCount; at: number },
-): ModelBooks {
-  const holdMicro = priceTokens(request.price, request.worstCase);
-  if (books.availableMicro < holdMicro) return books;
-  const reservation: ModelReservation = {
-    id: request.id,
-    status: 'reserved',
-    price: request.price,
-    holdMicro,
-    chargeMicro: 0n,
-    relayed: { promptTokens: 0, completionTokens: 0 },
-    settledBy: undefined,
-    createdAt: request.at,
-    quietSince: request.at,
-    paidBy: new Map(),
-    writtenOffMicro: 0n,
-  };
-  return withReservation(
-    {
-      ...books,
-      availableMicro: books.availableMicro - holdMicro,
-      heldMicro: books.heldMicro + holdMicro,
-    },
-    reservation,
-  );
-}
-
-export function noteProgress(
-  books: ModelBooks,
-  id: string,
-  relayed: TokenCount,
-  at: number,
-): ModelBooks {
-  const reservation = books.reservations.get(id);
-  if (reservation === undefined || !isOpen(reservation)) return books;
-  return withReservation(books, {
-    ...reservation,
-    status: 'streaming',
-    relayed: largest(reservation.relayed, relayed),
-    quietSince: at,
-  });
-}
-
-/** A count over a carrier: settles an open hold, captures late, corrects, or changes nothing. */
-export function settle(
-  books: ModelBooks,
-  id: string,
-  carrier: 'final' | 'journal',
-  count: TokenCount,
-): ModelBooks {
-  const reservation = books.reservations.get(id);
-  if (reservation === undefined) return books;
-  if (isOpen(reservation)) return capture(books, reservation, carrier, count);
-  const owed = owedFor(reservation, count);
-  if (reservation.status === 'orphan_released' && reservation.settledBy === undefined) {
-    return owed === 0n ? books : charge(books, reservation, owed, carrier);
-  }
-  return mayCorrect(reservation, carrier, count)
-    ? correct(books, reservation, owed, carrier)
-    : books;
-}
-
-function capture(
-  books: ModelBooks,
-  reservation: ModelReservation,
-  carrier: 'final' | 'journal',
-  count: TokenCount,
-): ModelBooks {
-  const proven = carrier === 'journal' ? largest(count, reservation.relayed) : count;
-  const owed = owedFor(reservation, proven);
-  return close(books, reservation, owed > 0n ? 'finalized' : 'released', owed, carrier);
-}
-
-function mayCorrect(
-  reservation: ModelReservation,
-  carrier: 'final' | 'journal',
-  count: TokenCount,
-): boolean {
-  const { status, settledBy, relayed } = reservation;
-  if (status !== 'finalized' || settledBy === undefined) return false;
-  const showsLess = carrier === 'journal' && count.completionTokens <= relayed.completionTokens;
-  return AUTHORITY[carrier] > AUTHORITY[settledBy] && !showsLess;
-}
-
-/** Nothing reached the client. */
-export function release(books: ModelBooks, id: string): ModelBooks {
-  const reservation = books.reservations.get(id);
-  if (reservation === undefined) return books;
-  if (isOpen(reservation)) return close(books, reservation, 'released', 0n, 'not_delivered');
-  if (reservation.status !== 'finalized' || reservation.settledBy === 'not_delivered') return books;
-  return correct(books, reservation, 0n, 'not_delivered');
-}
-
-export function releaseOrphan(books: ModelBooks, id: string, at: number): ModelBooks {
-  const reservation = books.reservations.get(id);
-  const due =
-    reservation?.status === 'reserved' && reservation.createdAt < at - ORPHAN_AFTER_SECONDS;
-  return due ? close(books, reservation, 'orphan_released', 0n, undefined) : books;
-}
-
-export function reconcile(books: ModelBooks, id: string, at: number): ModelBooks {
-  const reservation = books.reservations.get(id);
-  const due =
-    reservation?.status === 'streaming' && reservation.quietSince < at - QUIET_AFTER_SECONDS;
-  if (!due) return books;
-  const owed = owedFor(reservation, reservation.relayed);
-  return close(books, reservation, 'finalized', owed, 'reconciliation');
-}
-
-/** Expired lots lose what no hold needs. */
-export function expire(books: ModelBooks, at: number): ModelBooks {
-  let { availableMicro, expiredMicro } = books;
-  const lots = new Map(books.lots.map((lot) => [lot.id, lot]));
-  for (const lot of firstExpiringFirst(books.lots)) {
-    if (lot.expiresAt === undefined || lot.expiresAt > at) continue;
-    const take = smaller(lot.remainingMicro, availableMicro);
-    availableMicro -= take;
-    expiredMicro += take;
-    lots.set(lot.id, { ...lot, remainingMicro: lot.remainingMicro - take });
-  }
-  return { ...books, availableMicro, expiredMicro, lots: [...lots.values()] };
-}
-
-function close(
-  books: ModelBooks,
-  reservation: ModelReservation,
-  status: ReservationStatus,
-  owed: Micro,
-  settledBy: ModelCarrier | undefined,
-): ModelBooks {
-  const returned = {
-    ...books,
-    heldMicro: books.heldMicro - reservation.holdMicro,
-    availableMicro: books.availableMicro + reservation.holdMicro,
-  };
-  return charge(returned, { ...reservation, status, settledBy }, owed, settledBy);
-}
-
-/** Takes what is owed from the balance and the lots; what they don't cover is written off. */
-function charge(
-  books: ModelBooks,
-  reservation: ModelReservation,
-  owed: Micro,
-  settledBy: ModelCarrier | undefined,
-): ModelBooks {
-  const paid = smaller(owed, books.availableMicro);
-  const writtenOff = larger(0n, owed - paid - reservation.writtenOffMicro);
-  const lots = new Map(books.lots.map((lot) => [lot.id, lot]));
-  const paidBy = new Map(reservation.paidBy);
-  let missing = paid;
-  for (const lot of firstExpiringFirst(books.lots)) {
-    const share = smaller(missing, lot.remainingMicro);
-    if (share === 0n) continue;
-    missing -= share;
-    lots.set(lot.id, { ...lot, remainingMicro: lot.remainingMicro - share });
-    paidBy.set(lot.id, (paidBy.get(lot.id) ?? 0n) + share);
-  }
-  return withReservation(
-    {
-      ...books,
-      availableMicro: books.availableMicro - paid,
-      spentMicro: books.spentMicro + paid,
-      writtenOffMicro: books.writtenOffMicro + writtenOff,
-      lots: [...lots.values()],
-    },
-    {
-      ...reservation,
-      chargeMicro: reservation.chargeMicro + paid,
-      writtenOffMicro: reservation.writtenOffMicro + writtenOff,
-      settledBy,
-      paidBy,
-    },
-  );
-}
-
-function correct(
-  books: ModelBooks,
-  reservation: ModelReservation,
-  owed: Micro,
-  carrier: ModelCarrier,
-): ModelBooks {
-  const difference = owed - reservation.chargeMicro;
-  return difference >= 0n
-    ? charge(books, reservation, difference, carrier)
-    : refund(books, reservation, -difference, carrier);
-}
-
-/** Back to the lots that paid, last-expiring first. */
-function refund(
-  books: ModelBooks,
-  reservation: ModelReservation,
-  amount: Micro,
-  carrier: ModelCarrier,
-): ModelBooks {
-  const lots = new Map(books.lots.map((lot) => [lot.id, lot]));
-  const paidBy = new Map(reservation.paidBy);
-  let missing = amount;
-  for (const lot of firstExpiringFirst(books.lots).reverse()) {
-    const share = smaller(missing, paidBy.get(lot.id) ?? 0n);
-    missing -= share;
-    lots.set(lot.id, { ...lot, remainingMicro: lot.remainingMicro + share });
-    paidBy.set(lot.id, (paidBy.get(lot.id) ?? 0n) - share);
-  }
-  return withReservation(
-    {
-      ...books,
-      availableMicro: books.availableMicro + amount,
-      spentMicro: books.spentMicro - amount,
-      lots: [...lots.values()],
-    },
-    { ...reservation, chargeMicro: reservation.chargeMicro - amount, settledBy: carrier, paidBy },
-  );
-}
-
-function owedFor(reservation: ModelReservation, count: TokenCount): Micro {
-  if (count.completionTokens === 0) return 0n;
-  return smaller(reservation.holdMicro, priceTokens(reservation.price, count));
-}
-
-export function firstExpiringFirst(lots: readonly ModelLot[]): ModelLot[] {
-  // Lots are kept in the order in which they were minted, and sort is stable.
-  return lots.toSorted((a, b) => (a.expiresAt ?? Infinity) - (b.expiresAt ?? Infinity) || 0);
-}
-
-function isOpen(reservation: ModelReservation): boolean {
-  return reservation.status === 'reserved' || reservation.status === 'streaming';
-}
-
-function withReservation(books: ModelBooks, reservation: ModelReservation): ModelBooks {
-  return {
-    ...books,
-    reservations: new Map(books.reservations).set(reservation.id, reservation),
+    requestsPerMinute: key.requestsPerMinute,
+    requestsUsed: windows.requests,
+    requestsResetAt: minuteEndsMs(windows),
+    tokensPerDay: key.tokensPerDay,
+    tokensUsed: windows.tokens,
+    tokensResetAt: dayEndsMs(atMs),
   };
 }
 
@@ -311,12 +388,4 @@ function largest(a: TokenCount, b: TokenCount): TokenCount {
     promptTokens: Math.max(a.promptTokens, b.promptTokens),
     completionTokens: Math.max(a.completionTokens, b.completionTokens),
   };
-}
-
-function smaller(a: Micro, b: Micro): Micro {
-  return a < b ? a : b;
-}
-
-function larger(a: Micro, b: Micro): Micro {
-  return a > b ? a : b;
 }

@@ -1,204 +1,216 @@
-import { priceTokens } from '@arrakis/money';
-import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
-import {
-  EMPTY_BOOKS,
-  expire,
-  hold,
-  mint,
-  noteProgress,
-  reconcile,
-  release,
-  releaseOrphan,
-  settle,
-  type ModelBooks,
-} from './ledger-model.domain.ts';
+import { priceTokens, type TokenCount } from '@arrakis/money';
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { ModelReservation } from './ledger-model-books.domain.ts';
+import { LedgerModel } from './ledger-model.domain.ts';
+import type { Carrier, HoldRequest } from './reservation.domain.ts';
+import type { HoldVerdict, SettlementAction, SettlementOutcome } from './settlement.domain.ts';
+import { SIMULATED_PRICES } from './simulation/setting.domain.ts';
 
-const price = { promptPriceMicro: 150_000n, completionPriceMicro: 600_000n };
-const tokens = fc.record({
-  promptTokens: fc.integer({ min: 0, max: 3000 }),
-  completionTokens: fc.integer({ min: 0, max: 3000 }),
+const PRICE = SIMULATED_PRICES.cheap!;
+const SECOND_MS = 1_000;
+const HOUR_MS = 3_600 * SECOND_MS;
+const MIDNIGHT_MS = 20_000 * 24 * HOUR_MS;
+const COUNT = { promptTokens: 500, completionTokens: 700 };
+const DELIVERED_MICRO = priceTokens(PRICE, COUNT);
+
+let model: LedgerModel;
+let atMs: number;
+beforeEach(() => {
+  atMs = MIDNIGHT_MS + 8 * HOUR_MS;
+  model = new LedgerModel(SIMULATED_PRICES);
+  model.openCommunity('c');
+  model.openKey({ id: 'k', communityId: 'c', requestsPerMinute: 3, tokensPerDay: 5_000 });
 });
-const id = fc.constantFrom('r1', 'r2', 'r3', 'r4');
 
-type Step = (books: ModelBooks, at: number) => ModelBooks;
-
-const step: fc.Arbitrary<Step> = fc.oneof(
-  fc
-    .tuple(fc.bigInt({ min: 1n, max: 3000n }), fc.option(fc.integer({ min: 0, max: 2000 })))
-    .map(([amount, expiresAt]): Step => (books) => {
-      const lot = { id: `lot${String(books.lots.length)}`, originalMicro: amount };
-      return mint(books, { ...lot, expiresAt: expiresAt ?? undefined });
-    }),
-  fc.tuple(id, tokens).map(
-    ([reservation, worstCase]): Step =>
-      (books, at) =>
-        books.reservations.has(reservation)
-          ? books
-          : hold(books, { id: reservation, price, worstCase, at }),
-  ),
-  fc.tuple(id, tokens).map(
-    ([reservation, relayed]): Step =>
-      (books, at) =>
-        noteProgress(books, reservation, relayed, at),
-  ),
-  fc.tuple(id, fc.constantFrom('final' as const, 'journal' as const), tokens).map(
-    ([reservation, carrier, count]): Step =>
-      (books) =>
-        settle(books, reservation, carrier, count),
-  ),
-  id.map(
-    (reservation): Step =>
-      (books) =>
-        release(books, reservation),
-  ),
-  id.map(
-    (reservation): Step =>
-      (books, at) =>
-        releaseOrphan(books, reservation, at),
-  ),
-  id.map(
-    (reservation): Step =>
-      (books, at) =>
-        reconcile(books, reservation, at),
-  ),
-  fc.constant<Step>((books, at) => expire(books, at)),
-);
-
-function sum(values: Iterable<bigint>): bigint {
-  let total = 0n;
-  for (const value of values) total += value;
-  return total;
+function mint(amountMicro: bigint, expiresAtMs?: number): void {
+  const id = `lot${community().lots.length}`;
+  model.mint('c', { id, amountMicro, expiresAtMs });
 }
 
-function expectBalanced(books: ModelBooks): void {
-  const minted = sum(books.lots.map((lot) => lot.originalMicro));
-  const reservations = [...books.reservations.values()];
-  const open = reservations.filter((r) => r.status === 'reserved' || r.status === 'streaming');
-  expect(books.availableMicro + books.heldMicro + books.spentMicro + books.expiredMicro).toBe(
-    minted,
-  );
-  expect(sum(open.map((r) => r.holdMicro))).toBe(books.heldMicro);
-  expect(sum(books.lots.map((lot) => lot.remainingMicro))).toBe(
-    books.availableMicro + books.heldMicro,
-  );
-  expect(sum(reservations.map((r) => r.chargeMicro))).toBe(books.spentMicro);
-  for (const amount of [
-    books.availableMicro,
-    books.heldMicro,
-    books.spentMicro,
-    books.expiredMicro,
-  ]) {
-    expect(amount >= 0n).toBe(true);
-  }
-  for (const r of reservations) {
-    expect(r.chargeMicro <= r.holdMicro).toBe(true);
-    expect(sum(r.paidBy.values())).toBe(r.chargeMicro);
-  }
+function hold(reservationId: string, change: Partial<HoldRequest> = {}): HoldVerdict['outcome'] {
+  const request: HoldRequest = {
+    reservationId,
+    communityId: 'c',
+    apiKeyId: 'k',
+    nftId: 'nft',
+    pool: 'cheap',
+    promptTokens: 1000,
+    maxTokens: 1000,
+    ...change,
+  };
+  return model.applyBatch([], [request], atMs).holds[0]!.outcome;
 }
 
-const TERMINAL = new Set(['finalized', 'released', 'orphan_released']);
+function apply(
+  reservationId: string,
+  action: SettlementAction,
+  count: TokenCount = COUNT,
+  carrier: Carrier = 'usage_event',
+): SettlementOutcome {
+  const input = { reservationId, action, carrier, ...count };
+  return model.applyBatch([input], [], atMs).settlements[0]!.outcome;
+}
+
+function reservation(id = 'r'): ModelReservation {
+  return model.reservations.get(id)!;
+}
+
+function community() {
+  return model.communities.get('c')!;
+}
 
 describe('the books', () => {
-  it('balance after every step of any history, and terminal states absorb', () => {
-    fc.assert(
-      fc.property(fc.array(fc.tuple(step, fc.nat(200)), { maxLength: 60 }), (history) => {
-        let books = EMPTY_BOOKS;
-        let at = 0;
-        for (const [apply, pause] of history) {
-          at += pause;
-          const before = books;
-          books = apply(books, at);
-          expectBalanced(books);
-          for (const [key, was] of before.reservations) {
-            if (TERMINAL.has(was.status)) {
-              expect(books.reservations.get(key)?.status).toBe(was.status);
-            }
-          }
-        }
-      }),
-      { numRuns: 2000 },
-    );
-  });
-
-  const worstCase = { promptTokens: 1000, completionTokens: 1000 };
-  const count = { promptTokens: 500, completionTokens: 700 };
-  const held = hold(mint(EMPTY_BOOKS, { id: 'lot', originalMicro: 5000n, expiresAt: undefined }), {
-    id: 'r1',
-    price,
-    worstCase,
-    at: 0,
+  beforeEach(() => {
+    mint(5000n);
+    hold('r');
   });
 
   it('charge exactly what was delivered and give the rest of the hold back', () => {
-    const settled = settle(held, 'r1', 'final', count);
-    expect(settled.spentMicro).toBe(priceTokens(price, count));
-    expect(settled.heldMicro).toBe(0n);
+    expect(apply('r', 'settle')).toBe('finalized');
+    expect(community()).toMatchObject({ spentMicro: DELIVERED_MICRO, heldMicro: 0n });
   });
 
   it('do not change when a settlement comes twice', () => {
-    const once = settle(held, 'r1', 'final', count);
-    expect(settle(once, 'r1', 'final', count)).toEqual(once);
+    apply('r', 'settle');
+    expect(apply('r', 'settle')).toBe('unchanged');
+    expect(community().spentMicro).toBe(DELIVERED_MICRO);
   });
 
   it('never charge more than the hold', () => {
-    const greedy = { promptTokens: 9_000_000, completionTokens: 9_000_000 };
-    const settled = settle(held, 'r1', 'final', greedy);
-    expect(settled.spentMicro).toBe(held.heldMicro);
+    const { heldMicro } = community();
+    apply('r', 'settle', { promptTokens: 9_000_000, completionTokens: 9_000_000 });
+    expect(community().spentMicro).toBe(heldMicro);
   });
 
   it('charge nothing when nothing was delivered', () => {
-    const settled = settle(held, 'r1', 'final', { promptTokens: 500, completionTokens: 0 });
-    expect(settled.reservations.get('r1')?.status).toBe('released');
-    expect(settled.spentMicro).toBe(0n);
+    expect(apply('r', 'settle', { promptTokens: 500, completionTokens: 0 })).toBe('released');
+    expect(community().spentMicro).toBe(0n);
   });
 
   it('settle a quiet stream to what was relayed and correct it when the count arrives', () => {
-    const streaming = noteProgress(held, 'r1', { promptTokens: 500, completionTokens: 100 }, 10);
-    const reconciled = reconcile(streaming, 'r1', 200);
-    expect(reconciled.spentMicro).toBe(
-      priceTokens(price, { promptTokens: 500, completionTokens: 100 }),
-    );
-    const corrected = settle(reconciled, 'r1', 'final', count);
-    expect(corrected.spentMicro).toBe(priceTokens(price, count));
-    expect(corrected.reservations.get('r1')?.status).toBe('finalized');
+    const relayed = { promptTokens: 500, completionTokens: 100 };
+    apply('r', 'progress', relayed);
+    atMs += 121 * SECOND_MS;
+    expect(apply('r', 'reconcile')).toBe('finalized');
+    expect(community().spentMicro).toBe(priceTokens(PRICE, relayed));
+    expect(apply('r', 'settle')).toBe('corrected');
+    expect(community().spentMicro).toBe(DELIVERED_MICRO);
   });
 
   it('leave a stream alone that still made progress two minutes ago', () => {
-    const streaming = noteProgress(held, 'r1', count, 100);
-    expect(reconcile(streaming, 'r1', 220)).toBe(streaming);
+    apply('r', 'progress');
+    atMs += 120 * SECOND_MS;
+    expect(apply('r', 'reconcile')).toBe('unchanged');
   });
 
-  it('capture late from the balance, and write off what it does not cover', () => {
-    const poor = hold(mint(EMPTY_BOOKS, { id: 'lot', originalMicro: 750n, expiresAt: 50 }), {
-      id: 'r1',
-      price,
-      worstCase,
-      at: 0,
-    });
-    const orphaned = expire(releaseOrphan(poor, 'r1', 400), 400);
-    expect(orphaned.availableMicro).toBe(0n);
-    const late = settle(orphaned, 'r1', 'final', count);
-    expect(late.spentMicro).toBe(0n);
-    expect(late.writtenOffMicro).toBe(priceTokens(price, count));
-    expect(late.reservations.get('r1')?.status).toBe('orphan_released');
-  });
-
-  it('use up the lot that expires first', () => {
-    const two = mint(
-      mint(EMPTY_BOOKS, { id: 'never', originalMicro: 1000n, expiresAt: undefined }),
-      {
-        id: 'soon',
-        originalMicro: 300n,
-        expiresAt: 1000,
-      },
+  it('let a final count correct a journal that could prove nothing', () => {
+    expect(apply('r', 'settle', { promptTokens: 0, completionTokens: 0 }, 'journal')).toBe(
+      'finalized',
     );
-    const settled = settle(hold(two, { id: 'r1', price, worstCase, at: 0 }), 'r1', 'final', count);
-    expect(settled.reservations.get('r1')?.paidBy).toEqual(
+    expect(community()).toMatchObject({ spentMicro: 0n, heldMicro: 0n });
+    expect(apply('r', 'settle', COUNT, 'done_event')).toBe('corrected');
+    expect(community().spentMicro).toBe(DELIVERED_MICRO);
+  });
+
+  it('take back what finn reported and no client got, also after a late capture', () => {
+    atMs += 301 * SECOND_MS;
+    apply('r', 'orphan');
+    expect(apply('r', 'settle')).toBe('late_captured');
+    expect(apply('r', 'release')).toBe('corrected');
+    expect(community()).toMatchObject({ spentMicro: 0n, availableMicro: 5000n });
+  });
+
+  it('charge nothing late for what is known to have reached nobody', () => {
+    atMs += 301 * SECOND_MS;
+    apply('r', 'orphan');
+    apply('r', 'release');
+    expect(apply('r', 'settle')).toBe('unchanged');
+    expect(community().spentMicro).toBe(0n);
+  });
+
+  it('let a final count correct a journal that was captured late', () => {
+    atMs += 301 * SECOND_MS;
+    apply('r', 'orphan');
+    apply('r', 'settle', { promptTokens: 500, completionTokens: 1 }, 'journal');
+    expect(apply('r', 'settle')).toBe('corrected');
+    expect(community().spentMicro).toBe(DELIVERED_MICRO);
+    expect(reservation().status).toBe('orphan_released');
+  });
+
+  it('take no correction after 72 hours', () => {
+    apply('r', 'settle', { promptTokens: 500, completionTokens: 1 }, 'journal');
+    atMs += 72 * HOUR_MS;
+    expect(apply('r', 'settle')).toBe('unchanged');
+  });
+});
+
+describe('lots', () => {
+  it('that expire first are used up first', () => {
+    mint(1000n);
+    mint(300n, atMs + HOUR_MS);
+    hold('r');
+    apply('r', 'settle');
+    const [soon, never] = community().lots;
+    expect(reservation().paidBy).toEqual(
       new Map([
-        ['soon', 300n],
-        ['never', priceTokens(price, count) - 300n],
+        [soon, 300n],
+        [never, DELIVERED_MICRO - 300n],
       ]),
     );
+  });
+
+  it('that expired under a hold leave a late count to be written off', () => {
+    mint(750n, atMs + 50 * SECOND_MS);
+    hold('r');
+    atMs += 400 * SECOND_MS;
+    apply('r', 'orphan');
+    model.expireLots(atMs);
+    expect(apply('r', 'settle')).toBe('late_captured');
+    expect(community()).toMatchObject({ spentMicro: 0n, writtenOffMicro: DELIVERED_MICRO });
+    expect(reservation().status).toBe('orphan_released');
+  });
+});
+
+describe('a key', () => {
+  const small = { promptTokens: 10, maxTokens: 10 };
+  beforeEach(() => mint(100_000n));
+
+  it('may send its requests within a minute of the first, and again after it', () => {
+    const decisions = ['a', 'b', 'c', 'd'].map((id) => hold(id, small));
+    expect(decisions).toEqual(['accepted', 'accepted', 'accepted', 'rate_limited']);
+    atMs += 60 * SECOND_MS;
+    expect(hold('e', small)).toBe('accepted');
+  });
+
+  it('holds the worst case of its day’s tokens and gets back what was not used', () => {
+    hold('a');
+    hold('b');
+    expect(hold('c')).toBe('token_limit_reached');
+    apply('a', 'settle', { promptTokens: 100, completionTokens: 100 });
+    expect(model.keys.get('k')?.dayTokens).toBe(2_200);
+    expect(hold('c')).toBe('accepted');
+  });
+
+  it('counts the tokens of the count that stands', () => {
+    hold('a');
+    apply('a', 'settle', { promptTokens: 100, completionTokens: 1 }, 'journal');
+    apply('a', 'settle', { promptTokens: 100, completionTokens: 300 });
+    expect(model.keys.get('k')?.dayTokens).toBe(400);
+    apply('a', 'release');
+    expect(model.keys.get('k')?.dayTokens).toBe(0);
+  });
+
+  it('begins a new day at midnight, and gets nothing back there from the day before', () => {
+    atMs = MIDNIGHT_MS - 1;
+    hold('a');
+    atMs = MIDNIGHT_MS;
+    hold('b');
+    apply('a', 'release');
+    expect(model.keys.get('k')?.dayTokens).toBe(2_000);
+  });
+
+  it('holds nothing once it is revoked', () => {
+    model.revokeKey('k');
+    expect(hold('a')).toBe('invalid_api_key');
   });
 });
