@@ -7,7 +7,9 @@ let harness: Harness;
 let key: TestKey;
 
 beforeAll(async () => {
-  harness = await Harness.start({ breaker: { failures: 3, halfOpenAfterMs: 400 } });
+  harness = await Harness.start({
+    breaker: { failures: 3, firstHalfOpenAfterMs: 400, halfOpenAfterMs: 400 },
+  });
   key = await harness.openCommunity();
   await harness.addAgent(key, 'ada');
 });

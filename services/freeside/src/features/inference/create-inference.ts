@@ -3,7 +3,7 @@ import type { Registry } from 'prom-client';
 import type { Reservations } from '../reservations/reservation.domain.ts';
 import { Admission, type AdmissionOptions } from './admission.ts';
 import { createInferenceEvents } from './events.ts';
-import { FinnBreakers } from './finn-breaker.ts';
+import { FinnBreakers, type FinnBreakerOptions } from './finn-breaker.ts';
 import { FinnCaller, type CallClock } from './finn-caller.ts';
 import { FinnClient } from './finn.client.ts';
 import { InferenceService, type InferenceServiceOptions } from './inference.service.ts';
@@ -24,7 +24,10 @@ export interface InferenceOptions {
     readonly idleTimeoutMs: number;
   };
   readonly clock?: CallClock;
-  readonly breaker?: { readonly failures: number; readonly halfOpenAfterMs: number };
+  readonly breaker?: Pick<
+    FinnBreakerOptions,
+    'failures' | 'firstHalfOpenAfterMs' | 'halfOpenAfterMs'
+  >;
   readonly notePeriodMs?: number;
 }
 
@@ -35,7 +38,11 @@ export interface Inference {
 }
 
 const NOTE_PERIOD_MS = 2_000;
-const BREAKER = { failures: 3, halfOpenAfterMs: 30_000 } as const;
+/**
+ * Service is promised back 2 s after one replica of two is lost and 10 s after PostgreSQL is back:
+ * the first try comes within the one, no pause between two tries is as long as the other.
+ */
+const BREAKER = { failures: 3, firstHalfOpenAfterMs: 500, halfOpenAfterMs: 8_000 } as const;
 
 /** The inference service with everything of its own behind it. */
 export function createInference(options: InferenceOptions): Inference {

@@ -3,8 +3,10 @@ import {
   BrokenCircuitError,
   CircuitState,
   ConsecutiveBreaker,
+  ExponentialBackoff,
   circuitBreaker,
   handleWhenResult,
+  noJitterGenerator,
   type CircuitBreakerPolicy,
 } from 'cockatiel';
 import type { FinnAttempt } from './finn-attempt.ts';
@@ -14,7 +16,13 @@ export type BreakerState = 'closed' | 'half_open' | 'open';
 export interface FinnBreakerOptions {
   /** Consecutive failures that open it. */
   readonly failures: number;
-  /** How long it stays open before one request may try again. */
+  /**
+   * How long it stays open before one request may try: this long at first, then twice as long after
+   * each try that failed. The connections of one lost replica all fail at once, and the other
+   * replica has to be asked soon.
+   */
+  readonly firstHalfOpenAfterMs: number;
+  /** At most that long. */
   readonly halfOpenAfterMs: number;
   readonly onStateChange: (pool: Pool, state: BreakerState) => void;
 }
@@ -66,26 +74,38 @@ export class FinnBreakers {
   }
 
   #create(pool: Pool): PoolBreaker {
+    const { firstHalfOpenAfterMs, halfOpenAfterMs } = this.#options;
     const policy = circuitBreaker(
       handleWhenResult((result) => (result as FinnAttempt).kind === 'unavailable'),
       {
-        halfOpenAfter: this.#options.halfOpenAfterMs,
+        halfOpenAfter: new ExponentialBackoff({
+          initialDelay: firstHalfOpenAfterMs,
+          maxDelay: halfOpenAfterMs,
+          generator: noJitterGenerator,
+        }),
         breaker: new ConsecutiveBreaker(this.#options.failures),
       },
     );
-    const breaker: PoolBreaker = { policy, openedAtMs: 0 };
-    policy.onBreak(() => (breaker.openedAtMs = Date.now()));
+    const breaker: PoolBreaker = { policy, openUntilMs: 0, openings: 0 };
+    policy.onBreak(() => {
+      const waitMs = Math.min(halfOpenAfterMs, firstHalfOpenAfterMs * 2 ** breaker.openings);
+      breaker.openUntilMs = Date.now() + waitMs;
+      breaker.openings += 1;
+    });
+    policy.onReset(() => (breaker.openings = 0));
     policy.onStateChange((state) => this.#options.onStateChange(pool, STATE_NAMES[state]));
     return breaker;
   }
 
   #refusal(breaker: PoolBreaker): BreakerOpen {
-    const leftMs = breaker.openedAtMs + this.#options.halfOpenAfterMs - Date.now();
+    const leftMs = breaker.openUntilMs - Date.now();
     return { kind: 'breaker_open', retryAfterSeconds: Math.max(1, Math.ceil(leftMs / 1000)) };
   }
 }
 
 interface PoolBreaker {
   readonly policy: CircuitBreakerPolicy;
-  openedAtMs: number;
+  openUntilMs: number;
+  /** Since it was last closed. */
+  openings: number;
 }

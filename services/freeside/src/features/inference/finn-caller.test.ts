@@ -25,7 +25,8 @@ function setUp(script: FinnAttempt[], options: { failures?: number; attemptMs?: 
   const states: BreakerState[] = [];
   const breakers = new FinnBreakers({
     failures: options.failures ?? 100,
-    halfOpenAfterMs: 30_000,
+    firstHalfOpenAfterMs: 500,
+    halfOpenAfterMs: 8_000,
     onStateChange: (_pool, state) => states.push(state),
   });
   const caller = new FinnCaller({
@@ -124,7 +125,7 @@ describe('the breaker', () => {
     const { call, requests, states } = setUp([LOST, LOST, LOST], { failures: 3 });
     await call();
     expect(states).toEqual(['open']);
-    expect(await call()).toEqual({ kind: 'breaker_open', retryAfterSeconds: 30 });
+    expect(await call()).toEqual({ kind: 'breaker_open', retryAfterSeconds: 1 });
     expect(requests).toHaveLength(3);
   });
 

@@ -9,7 +9,7 @@ let key: TestKey;
 
 beforeAll(async () => {
   harness = await Harness.start({
-    breaker: { failures: 1_000_000, halfOpenAfterMs: 1 },
+    breaker: { failures: 1_000_000, firstHalfOpenAfterMs: 1, halfOpenAfterMs: 1 },
     finn: { totalTimeoutMs: 8_000, idleTimeoutMs: 900 },
     clientIdleTimeoutMs: 500,
   });

@@ -21,7 +21,9 @@ const clientOf = (apiKey: string, maxRetries = 0): OpenAI =>
   new OpenAI({ apiKey, baseURL: `${harness.url}/v1`, maxRetries });
 
 beforeAll(async () => {
-  harness = await Harness.start({ breaker: { failures: 1_000, halfOpenAfterMs: 1 } });
+  harness = await Harness.start({
+    breaker: { failures: 1_000, firstHalfOpenAfterMs: 1, halfOpenAfterMs: 1 },
+  });
   key = await harness.openCommunity();
   await harness.addAgent(key, 'ada', { tier: 'pro' });
   client = clientOf(key.cleartext);

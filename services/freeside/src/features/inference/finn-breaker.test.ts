@@ -1,0 +1,68 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { FinnAttempt } from './finn-attempt.ts';
+import { FinnBreakers } from './finn-breaker.ts';
+
+const LOST: FinnAttempt = {
+  kind: 'unavailable',
+  reason: 'connection_lost',
+  retryAfterSeconds: undefined,
+};
+const REFUSED: FinnAttempt = { kind: 'refused', status: 422, code: undefined, detail: undefined };
+
+/** The library's breaker reads the clock itself. */
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['Date'] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+function setUp() {
+  const breakers = new FinnBreakers({
+    failures: 3,
+    firstHalfOpenAfterMs: 500,
+    halfOpenAfterMs: 8_000,
+    onStateChange: () => undefined,
+  });
+  const run = (result: FinnAttempt) => breakers.run('cheap', () => Promise.resolve(result));
+  const open = async (): Promise<void> => {
+    for (let failure = 0; failure < 3; failure += 1) await run(LOST);
+  };
+  /** How long it refuses, in steps of a quarter second; the next attempt then has that result. */
+  const waitUntilTried = async (result: FinnAttempt): Promise<number> => {
+    for (let waitedMs = 0; ; waitedMs += 250) {
+      const answer = await run(result);
+      if (answer.kind !== 'breaker_open') return waitedMs;
+      vi.setSystemTime(Date.now() + 250);
+    }
+  };
+  return { run, open, waitUntilTried };
+}
+
+describe('an open breaker', () => {
+  it('lets one try after half a second, then after twice as long each time, eight seconds at most', async () => {
+    const { open, waitUntilTried } = setUp();
+    await open();
+    const waits: number[] = [];
+    for (let tries = 0; tries < 6; tries += 1) waits.push(await waitUntilTried(LOST));
+    expect(waits).toEqual([500, 1_000, 2_000, 4_000, 8_000, 8_000]);
+  });
+
+  it('begins with half a second again once it was closed', async () => {
+    const { run, open, waitUntilTried } = setUp();
+    await open();
+    for (let tries = 0; tries < 3; tries += 1) await waitUntilTried(LOST);
+    await waitUntilTried(REFUSED);
+    await open();
+    expect(await run(REFUSED)).toEqual({ kind: 'breaker_open', retryAfterSeconds: 1 });
+    expect(await waitUntilTried(REFUSED)).toBe(500);
+  });
+
+  it('says when to come back in whole seconds, of the wait that is on', async () => {
+    const { run, open, waitUntilTried } = setUp();
+    await open();
+    expect(await run(LOST)).toEqual({ kind: 'breaker_open', retryAfterSeconds: 1 });
+    for (let tries = 0; tries < 4; tries += 1) await waitUntilTried(LOST);
+    expect(await run(LOST)).toEqual({ kind: 'breaker_open', retryAfterSeconds: 8 });
+  });
+});
