@@ -214,4 +214,21 @@ describe('the service', () => {
       await waitFor(seen);
     }
   });
+
+  it('tells of a streamed answer in the one log line of each service', async () => {
+    const response = await call(platform, '/api/v1/inference', {
+      nft_id: '1:0x00000000000000000000000000000000000a11ce:2',
+      prompt: 'Log me',
+      stream: true,
+    });
+    const id = response.headers.get('x-request-id')!;
+    await response.text();
+    const lineOf = (name: 'api' | 'finn') =>
+      platform.services[name]
+        .logs()
+        .find((line) => line.msg === 'request' && Object.values(line).includes(id));
+    await waitFor(() => lineOf('api') !== undefined && lineOf('finn') !== undefined);
+    expect(lineOf('api')).toMatchObject({ status: 200, outcome: 'answered', pool: 'cheap' });
+    expect(lineOf('finn')).toMatchObject({ status: 200, pool: 'cheap' });
+  });
 });

@@ -28,6 +28,11 @@ export {
   type RunningPostgres,
 } from './backends/postgres.ts';
 export {
+  startPrometheus,
+  type PrometheusOptions,
+  type RunningPrometheus,
+} from './backends/prometheus.ts';
+export {
   REDIS_PID_FILE,
   startRedis,
   type RedisOptions,
@@ -38,7 +43,9 @@ export { signalProcess, terminate, waitForExit } from './backends/terminate.ts';
 export { localModelDir } from './binaries/local-model-dir.ts';
 export { locateNats } from './binaries/locate-nats.ts';
 export { locatePostgres } from './binaries/locate-postgres.ts';
+export { locatePrometheus, type PrometheusBinaries } from './binaries/locate-prometheus.ts';
 export { locateRedis } from './binaries/locate-redis.ts';
+export { locateSchemathesis, type Schemathesis } from './binaries/locate-schemathesis.ts';
 export { MissingToolError } from './binaries/missing-tool-error.ts';
 export type { Progress } from './binaries/progress.ts';
 export { providedBackends, type TestBackends } from './databases/test-backends.ts';
@@ -52,6 +59,12 @@ export {
   type FakeAnthropicOptions,
 } from './fakes/fake-anthropic.ts';
 export { startFakeOpenAI, type FakeOpenAI, type FakeOpenAIOptions } from './fakes/fake-openai.ts';
+export {
+  startOtlpCollector,
+  type CollectorAnswer,
+  type OtlpCollector,
+} from './fakes/otlp-collector.ts';
+export type { CollectedAttributes, CollectedSpan, CollectedValue } from './fakes/otlp-spans.ts';
 export type { RecordedRequest, RequestOutcome, Scenario, Step } from './fakes/scenario.ts';
 export { collectSse, readSse, SseFormatError, type SseEvent } from './processes/read-sse.ts';
 export {
@@ -65,6 +78,7 @@ export {
   ServiceStartError,
   spawnService,
   type ServiceExit,
+  type ServiceOutput,
   type SpawnedService,
   type SpawnServiceOptions,
 } from './processes/spawn-service.ts';

@@ -1,5 +1,5 @@
 import { LIMITS } from '@arrakis/contracts';
-import { createHttpApp, serviceVersion, type Logger } from '@arrakis/service-kit';
+import { createHttpApp, errorResponses, serviceVersion, type Logger } from '@arrakis/service-kit';
 import helmet from '@fastify/helmet';
 import type { FastifyInstance } from 'fastify';
 import type { Registry } from 'prom-client';
@@ -94,7 +94,10 @@ function registerHealth(app: FastifyInstance): void {
     operationId: 'health',
     tags: ['service'],
     summary: 'Whether the service runs, and which version',
-    response: { 200: Type.Object({ status: Type.Literal('ok'), version: Type.String() }) },
+    response: {
+      200: Type.Object({ status: Type.Literal('ok'), version: Type.String() }),
+      ...errorResponses('problem', [400, 405, 431, 500]),
+    },
   };
   app.get('/health', { schema }, () => ({ status: 'ok', version: serviceVersion() }));
 }

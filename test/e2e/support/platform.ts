@@ -52,7 +52,8 @@ export const MODELS = {
   flagship: 'fake-flagship',
 } as const;
 
-export async function startPlatform(): Promise<Platform> {
+/** @param env added to the environment of each process of that kind */
+export async function startPlatform(env: SystemOptions['env'] = {}): Promise<Platform> {
   const dir = await mkdtemp(join(tmpdir(), 'arrakis-e2e-'));
   const vendor = await startFakeOpenAI({
     models: Object.fromEntries(Object.values(MODELS).map((model) => [model, {}])),
@@ -76,6 +77,7 @@ export async function startPlatform(): Promise<Platform> {
     natsUrl: nats.url,
     pools: poolsOf(vendor),
     vendorKey: vendor.apiKey,
+    env,
   });
   const apiKey = await system.createApiKey('demo');
   await system.start();

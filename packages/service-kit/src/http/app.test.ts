@@ -2,7 +2,7 @@ import { Writable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import { Registry } from 'prom-client';
 import { Type } from 'typebox';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { createLogger } from '../logger.ts';
 import { ProblemError } from '../problem-error.ts';
 import { createHttpApp, type HttpAppOptions } from './app.ts';
@@ -30,6 +30,9 @@ const Body = Type.Object(
 );
 
 let lines: Json[] = [];
+/** A request's line comes a turn after its end. */
+const lineWritten = (): Promise<void> =>
+  vi.waitFor(() => expect(lines.at(-1)?.msg).toBe('request'), { interval: 1 });
 let registry = new Registry();
 
 beforeEach(() => {
@@ -38,10 +41,11 @@ beforeEach(() => {
 
 function createApp(overrides: Partial<HttpAppOptions> = {}): FastifyInstance {
   registry = new Registry();
+  const ownLines = lines;
   const destination = new Writable({
     write(chunk: Buffer, _encoding, done) {
       for (const line of chunk.toString('utf8').split('\n').filter(Boolean)) {
-        lines.push(JSON.parse(line) as Json);
+        ownLines.push(JSON.parse(line) as Json);
       }
       done();
     },
@@ -296,6 +300,7 @@ describe('a failure', () => {
     expect(response.statusCode).toBe(500);
     expect(response.json<Json>()).toMatchObject({ code: 'internal' });
     expect(response.body + JSON.stringify(response.headers)).not.toContain('planted');
+    await lineWritten();
     expect(lines).toHaveLength(1);
     expect(lines[0]).toMatchObject({ level: 'error', status: 500, err: { type: 'Error' } });
     expect(JSON.stringify(lines[0])).not.toContain('planted-token');
@@ -321,6 +326,7 @@ describe('a failure', () => {
     expect(response.statusCode).toBe(429);
     expect(response.headers['retry-after']).toBe('7');
     expect(response.json<Json>()).toMatchObject({ detail: 'Ten requests a minute.', limit });
+    await lineWritten();
     expect(lines[0]).toMatchObject({ level: 'info', status: 429 });
     expect(lines[0]!.err).toBeUndefined();
   });
@@ -410,6 +416,7 @@ describe('observation', () => {
       url: '/things/planted-id?token=planted',
       headers: { authorization: 'Bearer planted', cookie: 'planted' },
     });
+    await lineWritten();
     expect(lines).toHaveLength(1);
     expect(lines[0]).toMatchObject({
       level: 'info',
@@ -434,6 +441,7 @@ describe('observation', () => {
       url: '/careless',
       headers: { authorization: 'planted', cookie: 'planted' },
     });
+    await lineWritten();
     expect(lines.map((line) => line.msg)).toEqual(['careless', 'request']);
     expect(JSON.stringify(lines)).not.toContain('planted');
   });

@@ -1,5 +1,5 @@
 import { fastify, LogController, type FastifyInstance } from 'fastify';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { renderProblem, type Envelope } from '../problem-render.ts';
@@ -8,7 +8,7 @@ import { headersOf, toProblem } from '../to-problem.ts';
 import { uuidv7 } from '../uuidv7.ts';
 import { answerClientError, refuseConnect, type RawAnswer } from './client-error.ts';
 import { drainBeforeClose } from './drain.ts';
-import { findHeadFault } from './guard.ts';
+import { findFramingFault, findHeadFault } from './guard.ts';
 import { isHeaderText } from './header-text.ts';
 import { acceptOnlyJson } from './json-body.ts';
 import { addProblemSchemas } from './problem-schemas.ts';
@@ -30,6 +30,10 @@ export interface HttpAppOptions {
   /** How often Node looks for requests that are late. Default 1 s. */
   readonly timeoutCheckIntervalMs?: number;
   readonly maxHeaderBytes?: number;
+  /** Requests sent on one connection before the first is answered; beyond it the connection is cut. */
+  readonly maxPipelined?: number;
+  /** Open at once; those beyond it are closed unanswered. */
+  readonly maxConnections?: number;
   readonly maxParamLength?: number;
   readonly maxJsonDepth?: number;
   readonly maxJsonValues?: number;
@@ -49,6 +53,10 @@ const DEFAULTS = {
   keepAliveTimeoutMs: 65_000,
   timeoutCheckIntervalMs: 1_000,
   maxHeaderBytes: 16 * 1024,
+  // Node hands over all that it finds in one read, thousands, and keeps every answer but the first
+  // in memory. No client that we know sends a second request early; load generators send ten.
+  maxPipelined: 10,
+  maxConnections: 10_000,
   // A path parameter may be a whole NFT id of up to 132 characters.
   maxParamLength: 256,
   maxJsonDepth: 32,
@@ -86,18 +94,24 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
     observe?.({ ...UNPARSED, status, durationMs: 0 });
     options.logger.info({ ...UNPARSED, status, requestId, error }, 'request');
   };
-  const begin = (request: FastifyRequest, reply: FastifyReply): void => {
+  /** False when its connection was cut instead. */
+  const begin = (request: FastifyRequest, reply: FastifyReply): boolean => {
     request.wide = {};
     request.failure = undefined;
+    const { headers, socket } = request.raw;
     // On the raw response, so that a hijacked reply carries it too.
     reply.raw.setHeader('x-request-id', request.id);
-    if (options.isDraining?.() === true) reply.raw.setHeader('connection', 'close');
-    const { socket } = request.raw;
-    inFlight.begin(socket);
+    // Node drops what came along with an upgrade that nobody takes up.
+    if (options.isDraining?.() === true || headers.upgrade !== undefined) {
+      reply.raw.setHeader('connection', 'close');
+    }
+    const isOneTooMany = inFlight.begin(socket) > settings.maxPipelined;
+    if (isOneTooMany) socket.destroy();
     followRequest(request, reply, (observation) => {
       inFlight.end(socket);
       observe?.(observation);
     });
+    return !isOneTooMany;
   };
 
   // Without these two Node would answer by itself: with a bare 417, or not at all.
@@ -108,6 +122,7 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
     refuseConnect(socket, (answer) => reportUnparsed(answer, 'CONNECT'));
   });
 
+  app.server.maxConnections = settings.maxConnections;
   const inFlight = drainBeforeClose(app);
   const methodsOf = trackMethods(app);
   acceptOnlyJson(app, { maxDepth: settings.maxJsonDepth, maxValues: settings.maxJsonValues });
@@ -115,17 +130,40 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
   app.decorateRequest('wide');
   app.decorateRequest('failure');
   app.addHook('onRequest', (request, reply, done) => {
-    begin(request, reply);
-    done();
+    // What one read brought behind the request that was one too many isn't even begun.
+    const isCut = request.raw.socket.destroyed || !begin(request, reply);
+    if (isCut) reply.hijack();
+    else done();
   });
-  // After every onRequest hook, so that a refusal too has what those add (security headers, for
-  // one), and before the body is read.
-  app.addHook('preParsing', (request, _reply, _body, done) => {
-    if (request.is404) done(notFound(methodsOf(pathOf(request))));
-    else done(findHeadFault(request));
-  });
+  refuseBadHeads(app, methodsOf);
   app.setErrorHandler(fail);
   return app;
+}
+
+/**
+ * By hooks of the routes, so that they run after those of the app, whatever is registered later: a
+ * refusal too has what those add (security headers, for one). Framing comes before the routes' own
+ * hooks: a bad key must not keep a connection whose next request is anyone's guess.
+ */
+function refuseBadHeads(
+  app: FastifyInstance,
+  methodsOf: (path: string) => readonly string[],
+): void {
+  const refuseBadFraming: onRequestHookHandler = (request, _reply, done) => {
+    done(findFramingFault(request.raw));
+  };
+  app.addHook('onRoute', (route) => {
+    route.onRequest = [refuseBadFraming, route.onRequest ?? []].flat();
+  });
+  // Where a plugin finds out later that there is nothing, such as one that serves files.
+  app.setNotFoundHandler(() => {
+    throw new ProblemError({ code: 'not_found' });
+  });
+  // Before the body is read.
+  app.addHook('preParsing', (request, _reply, _body, done) => {
+    if (!request.is404) done(findHeadFault(request));
+    else done(findFramingFault(request.raw) ?? notFound(methodsOf(pathOf(request))));
+  });
 }
 
 type Settings = HttpAppOptions & typeof DEFAULTS;

@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import { problem, type ProblemCode } from '@arrakis/contracts';
 import { renderProblem } from '../problem-render.ts';
 import { uuidv7 } from '../uuidv7.ts';
-import { markTimedOut } from './observe.ts';
+import { isAnswered, markTimedOut } from './observe.ts';
 
 interface ClientError extends Error {
   readonly code?: string;
@@ -25,7 +25,8 @@ const CODES: Readonly<Record<string, ProblemCode>> = {
 /**
  * Answers what never became a request (or not a whole one): bytes that are no HTTP, headers beyond
  * the bound, a head or body that did not arrive in time. There is no reply object, so the answer is
- * written to the socket, unless another one has begun on it.
+ * written to the socket, unless another one has begun on it, or was given before the body's fault
+ * showed: a second one would be taken for the answer to the next request.
  */
 export function answerClientError(
   error: ClientError,
@@ -35,7 +36,8 @@ export function answerClientError(
   const response = (socket as ServingSocket)._httpMessage ?? undefined;
   const code = problemOf(error);
   if (response !== undefined && code === 'request_timeout') markTimedOut(response);
-  if (error.code === 'ECONNRESET' || !socket.writable || response?.headersSent === true) {
+  const mustNotAnswer = response === undefined ? isAnswered(socket) : response.headersSent;
+  if (error.code === 'ECONNRESET' || !socket.writable || mustNotAnswer) {
     socket.destroy();
     return;
   }

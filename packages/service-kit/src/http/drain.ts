@@ -2,8 +2,11 @@ import { Server, type Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 
 export interface InFlight {
-  /** @param socket the request's; of an injected request, whatever stands in for one */
-  readonly begin: (socket: object) => void;
+  /**
+   * @param socket the request's; of an injected request, whatever stands in for one
+   * @returns how many requests are under way on it now, this one included
+   */
+  readonly begin: (socket: object) => number;
   readonly end: (socket: object) => void;
 }
 
@@ -40,7 +43,9 @@ export function drainBeforeClose(app: FastifyInstance): InFlight {
 
   return {
     begin(socket) {
-      requests.set(socket, (requests.get(socket) ?? 0) + 1);
+      const underWay = (requests.get(socket) ?? 0) + 1;
+      requests.set(socket, underWay);
+      return underWay;
     },
     end(socket) {
       // More than one where the client sends its next request before it has the answer.

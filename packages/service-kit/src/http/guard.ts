@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { FastifyRequest } from 'fastify';
 import { ProblemError } from '../problem-error.ts';
 import { isJsonContentType } from './json-body.ts';
@@ -11,6 +11,41 @@ const SINGLE_HEADERS = new Map([
   ['authorization'.length, 'authorization'],
 ]);
 const ENCODED_NUL = '%00';
+
+/** A name or address with an optional port; anything else is how two parsers come to disagree. */
+const HOST = /^[\w.~!$&'()*+,;=%:[\]-]*$/;
+const CHUNKED = 'chunked';
+const SLASH = '/'.charCodeAt(0);
+
+/**
+ * What could make another server on the way see other requests in these bytes than we do: a version
+ * that isn't ours, a transfer coding beside `chunked` (Node takes any list that ends with it), a
+ * target with a host of its own, a host that is none. The connection closes with the refusal, since
+ * nobody can tell where the next request on it begins.
+ */
+export function findFramingFault(raw: IncomingMessage): ProblemError | undefined {
+  const { headers, httpVersionMajor, url = '' } = raw;
+  const coding = headers['transfer-encoding'];
+  if (coding !== undefined && coding.toLowerCase() !== CHUNKED) {
+    return framingFault('header:transfer-encoding', 'must be "chunked" where it is given');
+  }
+  if (httpVersionMajor !== 1) return framingFault('version', 'must be HTTP/1.0 or HTTP/1.1');
+  if (url.charCodeAt(0) !== SLASH && url !== '*') {
+    return framingFault('path', 'must begin with "/"');
+  }
+  const { host } = headers;
+  return host === undefined || HOST.test(host)
+    ? undefined
+    : framingFault('header:host', 'must be a host and an optional port');
+}
+
+function framingFault(field: string, reason: string): ProblemError {
+  return new ProblemError({
+    code: 'invalid_request',
+    errors: [{ field, reason }],
+    headers: { connection: 'close' },
+  });
+}
 
 /**
  * What is wrong with a request before its body is read, if anything: NUL in the URL, no host, a

@@ -26,7 +26,8 @@ export function acceptOnlyJson(app: FastifyInstance, bounds: BodyBounds): void {
     text: string,
     done: BodyDone,
   ) => void;
-  const decoder = new TextDecoder('utf-8', { fatal: true });
+  // One mark of the byte order is left to the JSON parser, which forgives it; a second one isn't.
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
   app.removeAllContentTypeParsers();
   app.addContentTypeParser<Buffer>(

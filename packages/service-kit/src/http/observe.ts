@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Counter, Histogram, type Registry } from 'prom-client';
 
@@ -14,6 +15,7 @@ export type WideFields = Record<string, string | number | boolean | null | undef
 
 /** A client that left before its answer began, as nginx counts it. */
 const CLIENT_CLOSED_REQUEST = 499;
+const INTERNAL_ERROR = 500;
 const UNMATCHED_ROUTE = 'unmatched';
 /** What never became a request has no method and no path. */
 export const UNPARSED = { method: 'unknown', route: 'unparsed' } as const;
@@ -30,12 +32,18 @@ interface Observation {
 
 export type Observe = (observation: Observation) => void;
 
-/** `http_requests_total` and `http_request_duration_seconds` on `registry`. */
+/** `http_requests_total`, `http_internal_errors_total` and `http_request_duration_seconds`. */
 export function createHttpMetrics(registry: Registry): Observe {
   const total = new Counter({
     name: 'http_requests_total',
     help: 'HTTP requests answered, by method, route pattern and status.',
     labelNames: ['method', 'route', 'status'] as const,
+    registers: [registry],
+  });
+  // Of its own, without labels: it is there as 0 before the first, so that the first one shows.
+  const internalErrors = new Counter({
+    name: 'http_internal_errors_total',
+    help: 'Requests answered with 500: a bug, whatever the client did.',
     registers: [registry],
   });
   const duration = new Histogram({
@@ -47,6 +55,7 @@ export function createHttpMetrics(registry: Registry): Observe {
   });
   return ({ method, route, status, durationMs }) => {
     total.inc({ method, route, status });
+    if (status === INTERNAL_ERROR) internalErrors.inc();
     duration.observe({ route }, durationMs / 1000);
   };
 }
@@ -60,6 +69,7 @@ export function followRequest(request: FastifyRequest, reply: FastifyReply, onEn
   const { socket } = request.raw;
   const bytesBefore = bytesWritten(socket);
   reply.raw.on('close', () => {
+    if (!request.raw.complete) answeredEarly.set(socket, request.raw);
     const finished = reply.raw.writableFinished;
     const status =
       finished || reply.raw.headersSent ? reply.raw.statusCode : abortedStatus(reply.raw);
@@ -70,13 +80,23 @@ export function followRequest(request: FastifyRequest, reply: FastifyReply, onEn
       durationMs: performance.now() - startedAt,
     };
     onEnd(observation);
-    writeLine(request, observation, finished, bytesWritten(socket) - bytesBefore);
+    const bytes = bytesWritten(socket) - bytesBefore;
+    // A streaming handler learns of the end by the same event: its fields come in this turn.
+    setImmediate(() => writeLine(request, observation, finished, bytes));
   });
 }
 
 /** Of an injected request, which has no real socket, nothing is known. */
 function bytesWritten(socket: { readonly bytesWritten?: number }): number {
   return socket.bytesWritten ?? 0;
+}
+
+/** By connection, the last request whose answer ended before its body had arrived. */
+const answeredEarly = new WeakMap<object, IncomingMessage>();
+
+/** Whether what still arrives on this connection belongs to a request that has its answer. */
+export function isAnswered(socket: object): boolean {
+  return answeredEarly.get(socket)?.complete === false;
 }
 
 const timedOut = new WeakSet<object>();

@@ -10,8 +10,15 @@ const FAULTS = {
   limit: Type.Optional(reference('LimitDetail')),
 };
 
+/** Between our services only. */
+const INTERNAL: readonly string[] = ['invalid_token', 'reservation_used'];
+
 /** What errors look like, each under the name by which an OpenAPI document refers to it. */
 const SHARED = [
+  Type.Enum(
+    Object.keys(PROBLEMS).filter((code) => !INTERNAL.includes(code)),
+    { $id: 'ProblemCode', type: 'string', description: 'What went wrong: a closed table.' },
+  ),
   Type.Object(FieldError.properties, {
     $id: 'FieldError',
     description: 'Where in the request the fault lies (a JSON pointer or `header:name`), and why.',
@@ -21,8 +28,8 @@ const SHARED = [
     description: 'On a 402 or 429: which limit, what is left, when it resets, what would fit.',
   }),
   Type.Object(
-    { ...Problem.properties, ...FAULTS },
-    { $id: 'Problem', description: 'RFC 9457; `code` is one of a closed table.' },
+    { ...Problem.properties, code: reference('ProblemCode'), ...FAULTS },
+    { $id: 'Problem', description: 'RFC 9457, with our own `code`.' },
   ),
   Type.Object(
     {
@@ -31,7 +38,7 @@ const SHARED = [
         type: Type.String(),
         param: Type.Unsafe({ type: ['string', 'null'] }),
         code: Type.Unsafe({ type: ['string', 'null'] }),
-        problem: Type.String({ description: 'Our own code, from the closed table.' }),
+        problem: reference('ProblemCode'),
         ...FAULTS,
       }),
       request_id: Type.String(),
@@ -65,9 +72,6 @@ export function errorResponses(
     [...new Set(statuses)].map((status) => [status, { description: titlesOf(status), content }]),
   );
 }
-
-/** Between our services only. */
-const INTERNAL: readonly string[] = ['invalid_token', 'reservation_used'];
 
 function titlesOf(status: number): string {
   const titles = Object.entries(PROBLEMS)

@@ -146,9 +146,18 @@ export class ScriptedServer implements FakeControl {
       await this.#handler(exchange, this);
     } catch (error) {
       const left = leave.signal.aborted || response.destroyed || !request.complete;
-      if (!left) throw error;
+      if (!left && !isConnectionLoss(error)) throw error;
     }
   }
+}
+
+/** A write may learn of it before the response does. */
+function isConnectionLoss(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    /^(?:ECONNRESET|EPIPE|ECANCELED)$/.test(String(error.code))
+  );
 }
 
 function outcomeOf(before: RequestOutcome, response: ServerResponse): RequestOutcome {

@@ -67,10 +67,13 @@ function asProblem(refusal: Refusal): ProblemError {
   return new ProblemError({ code, detail, errors, headers });
 }
 
+/** Anything else in that header is the caller's secret, for all we know. */
+const VERSION = /^\d{1,4}(?:\.\d{1,4}){2}$/;
+
 /** Another version is a warning, not a refusal: the two sides are deployed one after the other. */
 function noteContractVersion(request: FastifyRequest, events: FinnEvents): void {
   const version = request.headers[HEADERS.contractVersion];
   if (typeof version === 'string' && version !== CONTRACT_VERSION) {
-    events.contractMismatch(version.slice(0, 32), request.id);
+    events.contractMismatch(VERSION.test(version) ? version : 'malformed', request.id);
   }
 }

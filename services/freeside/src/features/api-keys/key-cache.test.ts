@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ApiKeyRecord } from './api-key.domain.ts';
 import { KeyCache } from './key-cache.ts';
-import { KeyLoader, KeyLookupError, type KeyReading } from './key-loader.ts';
+import { KeyLoader, KeyLookupError, KeyQueueFullError, type KeyReading } from './key-loader.ts';
 
 const PREFIX = 'lf_live_abcdefgh2345';
 
@@ -133,10 +133,37 @@ describe('the key cache', () => {
     const cache = world.cache();
     expect(await cache.get(PREFIX)).toBeUndefined();
     world.records.set(PREFIX, record(PREFIX));
-    world.nowMs = 1999;
+    world.nowMs = 999;
     expect(await cache.get(PREFIX)).toBeUndefined();
     expect(world.loads).toBe(1);
     world.nowMs = 2000;
+    expect(await cache.get(PREFIX)).toBeDefined();
+  });
+
+  it('asks of an unknown prefix when it would of a known one, so that no pause tells them apart', async () => {
+    const asked = async (isKnown: boolean): Promise<number[]> => {
+      const world = new World();
+      if (isKnown) world.records.set(PREFIX, record(PREFIX));
+      const cache = world.cache();
+      const loads: number[] = [];
+      for (world.nowMs = 0; world.nowMs < 6000; world.nowMs += 250) {
+        await cache.get(PREFIX);
+        await settle();
+        loads.push(world.loads);
+      }
+      return loads;
+    };
+    expect(await asked(false)).toEqual(await asked(true));
+  });
+
+  it('takes a full queue for no failure of the database', async () => {
+    const world = new World();
+    const cache = world.cache();
+    world.answer = () => Promise.reject(new KeyQueueFullError('full'));
+    await expect(cache.get(PREFIX)).rejects.toBeInstanceOf(KeyLookupError);
+    expect(world.failures).toEqual([]);
+    world.answer = undefined;
+    world.records.set(PREFIX, record(PREFIX));
     expect(await cache.get(PREFIX)).toBeDefined();
   });
 
@@ -220,5 +247,23 @@ describe('the key loader', () => {
     const outcomes = await Promise.allSettled(loads.slice(4096));
     expect(outcomes.every((outcome) => outcome.status === 'rejected')).toBe(true);
     void Promise.allSettled(loads);
+  });
+
+  it('lets no crowd of strangers keep a known prefix waiting', async () => {
+    const batches: (readonly string[])[] = [];
+    const loader = new KeyLoader({
+      nowMs: () => 0,
+      find: async (keyPrefixes) => {
+        batches.push(keyPrefixes);
+        await settle();
+        return [];
+      },
+    });
+    const crowd = Promise.allSettled(
+      Array.from({ length: 5000 }, (_, index) => loader.load(String(index))),
+    );
+    await settle();
+    await Promise.all([loader.load('known', true), crowd]);
+    expect(batches[1]?.[0]).toBe('known');
   });
 });

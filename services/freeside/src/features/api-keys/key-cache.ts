@@ -1,15 +1,15 @@
 import type { ApiKeyRecord } from './api-key.domain.ts';
-import type { KeyReading } from './key-loader.ts';
+import { KeyQueueFullError, type KeyReading } from './key-loader.ts';
 
 export interface KeyCacheOptions {
-  readonly load: (keyPrefix: string) => Promise<KeyReading>;
+  /** @param isKnown whether the database knew the prefix when it was asked last */
+  readonly load: (keyPrefix: string, isKnown: boolean) => Promise<KeyReading>;
   /** Monotonic milliseconds, the clock of the readings. */
   readonly nowMs: () => number;
   /** Called once for each lookup that failed, however many requests waited for it. */
   readonly onLoadFailed: (error: unknown) => void;
   readonly freshMs?: number;
   readonly maxAgeMs?: number;
-  readonly unknownTtlMs?: number;
   readonly maxKnown?: number;
   readonly maxUnknown?: number;
 }
@@ -17,7 +17,6 @@ export interface KeyCacheOptions {
 const DEFAULTS = {
   freshMs: 1000,
   maxAgeMs: 2000,
-  unknownTtlMs: 2000,
   maxKnown: 10_000,
   maxUnknown: 10_000,
 } as const;
@@ -31,12 +30,13 @@ const RETRY_AFTER_MS = 100;
  * refreshed in the background while it is still served.
  *
  * Holds what the database holds (salted hashes), never a presented secret. Unknown prefixes live
- * in a bounded map of their own, so that a flood of them displaces no good key.
+ * in a bounded map of their own, so that a flood of them displaces no good key; but they age and are
+ * refreshed like the known ones, or the pauses of refusals would tell the two apart.
  */
 export class KeyCache {
   readonly #options: Required<KeyCacheOptions>;
   readonly #known = new Map<string, KeyReading>();
-  readonly #unknown = new Map<string, number>();
+  readonly #unknown = new Map<string, KeyReading>();
   readonly #inFlight = new Map<string, Promise<ApiKeyRecord | undefined>>();
   #lastFailure: { readonly error: unknown; readonly atMs: number } | undefined;
 
@@ -55,16 +55,14 @@ export class KeyCache {
    * @throws what the loader throws, when no record is young enough.
    */
   async get(keyPrefix: string): Promise<ApiKeyRecord | undefined> {
-    const { freshMs, maxAgeMs, unknownTtlMs } = this.#options;
-    const nowMs = this.#options.nowMs();
-    const reading = this.#known.get(keyPrefix);
-    if (reading !== undefined && nowMs - reading.askedAtMs < maxAgeMs) {
-      touch(this.#known, keyPrefix, reading);
-      if (nowMs - reading.askedAtMs >= freshMs) this.#refresh(keyPrefix);
+    const { freshMs, maxAgeMs } = this.#options;
+    const reading = this.#known.get(keyPrefix) ?? this.#unknown.get(keyPrefix);
+    const ageMs = reading === undefined ? maxAgeMs : this.#options.nowMs() - reading.askedAtMs;
+    if (reading !== undefined && ageMs < maxAgeMs) {
+      touch(reading.record === undefined ? this.#unknown : this.#known, keyPrefix, reading);
+      if (ageMs >= freshMs) this.#refresh(keyPrefix);
       return reading.record;
     }
-    const unknownSinceMs = this.#unknown.get(keyPrefix);
-    if (unknownSinceMs !== undefined && nowMs - unknownSinceMs < unknownTtlMs) return undefined;
     return this.#load(keyPrefix);
   }
 
@@ -91,11 +89,13 @@ export class KeyCache {
 
   async #read(keyPrefix: string): Promise<ApiKeyRecord | undefined> {
     try {
-      const reading = await this.#options.load(keyPrefix);
+      const reading = await this.#options.load(keyPrefix, this.#known.has(keyPrefix));
       this.#lastFailure = undefined;
       this.#keep(keyPrefix, reading);
       return reading.record;
     } catch (error) {
+      // That too many strangers wait says nothing of the database.
+      if (error instanceof KeyQueueFullError) throw error;
       this.#lastFailure = { error, atMs: this.#options.nowMs() };
       this.#options.onLoadFailed(error);
       throw error;
@@ -105,7 +105,7 @@ export class KeyCache {
   #keep(keyPrefix: string, reading: KeyReading): void {
     if (reading.record === undefined) {
       this.#known.delete(keyPrefix);
-      touch(this.#unknown, keyPrefix, reading.askedAtMs);
+      touch(this.#unknown, keyPrefix, reading);
       evictOldest(this.#unknown, this.#options.maxUnknown);
     } else {
       this.#unknown.delete(keyPrefix);

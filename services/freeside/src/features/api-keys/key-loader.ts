@@ -2,7 +2,12 @@ import type { ApiKeyRecord } from './api-key.domain.ts';
 
 /** The lookup took so long, or so many wait for one, that its answer would be of no use. */
 export class KeyLookupError extends Error {
-  override readonly name = 'KeyLookupError';
+  override readonly name: string = 'KeyLookupError';
+}
+
+/** So many unknown prefixes wait for the database that no more are taken. */
+export class KeyQueueFullError extends KeyLookupError {
+  override readonly name = 'KeyQueueFullError';
 }
 
 /** What the database said of one prefix, and when it was asked. */
@@ -30,11 +35,13 @@ const MAX_WAITING = 4096;
 
 /**
  * Looks up prefixes in batches, one query at a time: a flood of unknown prefixes costs one
- * connection, and what arrives while a query is in flight goes with the next.
+ * connection, and what arrives while a query is in flight goes with the next. Prefixes known before
+ * go first, and are taken however many others wait: a flood doesn't shut out good keys.
  */
 export class KeyLoader {
   readonly #options: KeyLoaderOptions;
-  #waiting = new Map<string, Waiter[]>();
+  readonly #known = new Map<string, Waiter[]>();
+  readonly #others = new Map<string, Waiter[]>();
   #inFlight = false;
 
   constructor(options: KeyLoaderOptions) {
@@ -42,15 +49,16 @@ export class KeyLoader {
   }
 
   /** @throws KeyLookupError when no answer comes in time; else what the query threw. */
-  load(keyPrefix: string): Promise<KeyReading> {
+  load(keyPrefix: string, isKnown = false): Promise<KeyReading> {
+    const waiting = isKnown ? this.#known : this.#others;
     return new Promise((resolve, reject) => {
-      const waiters = this.#waiting.get(keyPrefix);
+      const waiters = waiting.get(keyPrefix);
       if (waiters !== undefined) {
         waiters.push({ resolve, reject });
-      } else if (this.#waiting.size >= MAX_WAITING) {
-        reject(new KeyLookupError('too many API keys wait to be looked up'));
+      } else if (!isKnown && waiting.size >= MAX_WAITING) {
+        reject(new KeyQueueFullError('too many API keys wait to be looked up'));
       } else {
-        this.#waiting.set(keyPrefix, [{ resolve, reject }]);
+        waiting.set(keyPrefix, [{ resolve, reject }]);
       }
       if (!this.#inFlight) void this.#run();
     });
@@ -60,16 +68,18 @@ export class KeyLoader {
     this.#inFlight = true;
     // Callers of the same turn of the event loop share the first query too.
     await Promise.resolve();
-    while (this.#waiting.size > 0) await this.#runBatch(this.#takeBatch());
+    while (this.#known.size + this.#others.size > 0) await this.#runBatch(this.#takeBatch());
     this.#inFlight = false;
   }
 
   #takeBatch(): Map<string, Waiter[]> {
     const batch = new Map<string, Waiter[]>();
-    for (const [keyPrefix, waiters] of this.#waiting) {
-      if (batch.size === MAX_BATCH) break;
-      batch.set(keyPrefix, waiters);
-      this.#waiting.delete(keyPrefix);
+    for (const waiting of [this.#known, this.#others]) {
+      for (const [keyPrefix, waiters] of waiting) {
+        if (batch.size === MAX_BATCH) return batch;
+        batch.set(keyPrefix, [...(batch.get(keyPrefix) ?? []), ...waiters]);
+        waiting.delete(keyPrefix);
+      }
     }
     return batch;
   }

@@ -65,6 +65,9 @@ async function authenticate(
   }
 }
 
+/** RFC 6750: a 401 always says what would be accepted, here that the key itself is the fault. */
+export const INVALID_KEY_CHALLENGE = 'Bearer realm="arrakis", error="invalid_token"';
+
 function refusal(result: Exclude<Authentication, { readonly ok: true }>): ProblemError {
   switch (result.code) {
     case 'unauthorized':
@@ -77,7 +80,7 @@ function refusal(result: Exclude<Authentication, { readonly ok: true }>): Proble
       return new ProblemError({
         code: 'invalid_api_key',
         detail: 'the key is unknown or was revoked',
-        headers: { 'www-authenticate': 'Bearer realm="arrakis", error="invalid_token"' },
+        headers: { 'www-authenticate': INVALID_KEY_CHALLENGE },
       });
     case 'rate_limited':
       return new ProblemError({

@@ -56,7 +56,7 @@ export class ApiKeyService {
       nowMs: this.#nowMs,
     });
     this.#cache = new KeyCache({
-      load: (keyPrefix) => loader.load(keyPrefix),
+      load: (keyPrefix, isKnown) => loader.load(keyPrefix, isKnown),
       nowMs: this.#nowMs,
       onLoadFailed: (error) => events.lookupFailed(error),
     });
@@ -119,11 +119,13 @@ export class ApiKeyService {
   /**
    * Whether the secret belongs to a key seen before, however long ago: a hash never changes, so
    * this needs no database, and whoever shares an address with an attacker isn't slowed by them.
+   * Costs the same whether there is such a key, was one, or never.
    */
   #isKnownGood(presented: PresentedKey | undefined): boolean {
     if (presented === undefined) return false;
     const record = this.#cache.peek(presented.keyPrefix);
-    return record?.isActive === true && this.#hasher.verify(record, presented.secret) === 'match';
+    const verification = this.#hasher.verify(record, presented.secret);
+    return verification === 'match' && record?.isActive === true;
   }
 
   /** One path for the unknown prefix, the wrong secret and the revoked key. */

@@ -21,6 +21,7 @@ import type { InferenceRoutesOptions } from './inference.routes.ts';
 import type { InferenceCommand } from './inference.domain.ts';
 import { openaiLimitHeaders } from './limit-headers.domain.ts';
 import { API_KEY, KEY_ERRORS, jsonOrStream } from './route-schemas.ts';
+import { ChatCompletionEvent } from './stream-events.schema.ts';
 
 const schema = {
   operationId: 'createChatCompletion',
@@ -31,7 +32,7 @@ const schema = {
   security: API_KEY,
   body: { $ref: 'ChatCompletionRequest#' },
   response: {
-    200: jsonOrStream('The completion.', ChatCompletion, '`chat.completion.chunk` objects.'),
+    200: jsonOrStream('The completion.', ChatCompletion, ChatCompletionEvent),
     ...errorResponses('openai', [...KEY_ERRORS, 402, 404, 405, 408, 413, 415, 422, 500]),
   },
 };

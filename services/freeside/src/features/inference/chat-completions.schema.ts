@@ -114,7 +114,17 @@ export const ChatCompletionRequest = Type.Unsafe<ChatCompletionBody>(
       service_tier: notOffered('string', ONLY_DEFAULT),
       web_search_options: notOffered('object', ONLY_DEFAULT),
     },
-    { $id: 'ChatCompletionRequest', additionalProperties: false },
+    {
+      $id: 'ChatCompletionRequest',
+      additionalProperties: false,
+      examples: [
+        {
+          model: 'dune-sage',
+          messages: [{ role: 'user', content: 'Who are you?' }],
+          max_tokens: 80,
+        },
+      ],
+    },
   ),
 );
 

@@ -1,6 +1,7 @@
 import { HEADERS } from '@arrakis/contracts';
 import { ProblemError } from '@arrakis/service-kit';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { INVALID_KEY_CHALLENGE } from '../api-keys/require-api-key.ts';
 import type { LimitState } from '../reservations/reservation.domain.ts';
 import { HttpClientStream } from './client-stream.ts';
 import type { AnswerHead, AnswerResult } from './inference.domain.ts';
@@ -20,6 +21,7 @@ export function problemOf(refusal: Refusal, limitHeaders: LimitHeaders): Problem
     headers: {
       ...(limits === undefined ? {} : limitHeaders(limits)),
       ...(retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) }),
+      ...(code === 'invalid_api_key' ? { 'www-authenticate': INVALID_KEY_CHALLENGE } : {}),
     },
   });
 }

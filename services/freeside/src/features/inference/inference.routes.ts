@@ -16,6 +16,7 @@ import { PassthroughEncoder } from './passthrough-encoder.ts';
 import type { PromptInput } from './prompt.domain.ts';
 import type { Refusal } from './refusal.domain.ts';
 import { API_KEY, KEY_ERRORS, jsonOrStream } from './route-schemas.ts';
+import { InferenceEvent } from './stream-events.schema.ts';
 
 export interface InferenceRoutesOptions {
   readonly inference: InferenceService;
@@ -35,7 +36,7 @@ const schema = {
   security: API_KEY,
   body: { $ref: 'InferenceRequest#' },
   response: {
-    200: jsonOrStream('The answer.', InferenceAnswer, '`token`, `done` and `error` events.'),
+    200: jsonOrStream('The answer.', InferenceAnswer, InferenceEvent),
     ...errorResponses('problem', [...KEY_ERRORS, 402, 404, 405, 408, 413, 415, 422, 500]),
   },
 };

@@ -12,7 +12,7 @@ export const InferenceBody = Type.Object(
     prompt: Type.Optional(
       Type.String({
         minLength: 1,
-        description: `At most ${LIMITS.promptBytes} bytes of UTF-8; never beside \`messages\`.`,
+        description: `More than white space, at most ${LIMITS.promptBytes} bytes of UTF-8; never beside \`messages\`.`,
       }),
     ),
     messages: Type.Optional(
@@ -27,7 +27,7 @@ export const InferenceBody = Type.Object(
         {
           minItems: 1,
           maxItems: LIMITS.messages,
-          description: `A conversation; together at most ${LIMITS.promptBytes} bytes of UTF-8.`,
+          description: `A conversation; each text more than white space, together at most ${LIMITS.promptBytes} bytes of UTF-8.`,
         },
       ),
     ),
@@ -42,9 +42,16 @@ export const InferenceBody = Type.Object(
       Type.Boolean({ description: 'Server-sent events instead of one object; false when absent.' }),
     ),
   },
-  { $id: 'InferenceRequest', additionalProperties: false },
+  {
+    $id: 'InferenceRequest',
+    additionalProperties: false,
+    examples: [{ nft_id: 'dune-sage', prompt: 'Who are you?', max_tokens: 80 }],
+  },
 );
 export type InferenceBody = Static<typeof InferenceBody>;
+
+/** Exactly one of them: checked by the route, which says better than a schema what is wrong. */
+export const PROMPT_ALTERNATIVES = [{ required: ['prompt'] }, { required: ['messages'] }];
 
 export const InferenceAnswer = Type.Object({
   id: Type.String({ description: 'The request id, under which the receipt is found.' }),

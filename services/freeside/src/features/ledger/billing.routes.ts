@@ -62,7 +62,7 @@ const ReceiptView = Type.Object({
   settledAt: Nullable(Timestamp),
 });
 
-const problems = errorResponses('problem', [400, 401, 403, 404, 405, 429, 431, 500, 503]);
+const PROBLEMS = [400, 401, 403, 404, 405, 429, 431, 500, 503] as const;
 const security = [{ apiKey: [] }];
 
 /** `GET /api/v1/balance` and `GET /api/v1/usage/:requestId`, for the key's community. */
@@ -77,7 +77,7 @@ export function registerBillingRoutes(instance: FastifyInstance, deps: BillingRo
         tags: ['billing'],
         summary: 'What the community has, holds and has spent',
         security,
-        response: { 200: BalanceView, ...problems },
+        response: { 200: BalanceView, ...errorResponses('problem', PROBLEMS) },
       },
     },
     async (request) => {
@@ -97,7 +97,7 @@ export function registerBillingRoutes(instance: FastifyInstance, deps: BillingRo
         summary: 'The receipt of one request',
         security,
         params: Type.Object({ requestId: Type.String({ pattern: RESERVATION_ID_PATTERN }) }),
-        response: { 200: ReceiptView, ...problems },
+        response: { 200: ReceiptView, ...errorResponses('problem', [...PROBLEMS, 414]) },
       },
     },
     async (request) => {

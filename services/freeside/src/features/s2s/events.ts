@@ -1,6 +1,14 @@
 import type { Logger } from '@arrakis/service-kit';
 import { Counter, Gauge, type Registry } from 'prom-client';
-import { KeyStoreError } from './signing-key-store.ts';
+import { KeyStoreError, type KeyStoreFault } from './signing-key-store.ts';
+
+const FAULTS: readonly KeyStoreFault[] = [
+  'empty',
+  'permissions',
+  'malformed',
+  'mismatch',
+  'unreadable',
+];
 
 /** What happens to signing keys, as metric and log line together. Never holds key material. */
 export interface S2SEvents {
@@ -20,12 +28,7 @@ export function createS2SEvents(registry: Registry, logger: Logger): S2SEvents {
     help: '1 when the key store named a usable active key at the last look, else 0.',
     registers,
   });
-  const faults = new Counter({
-    name: 'freeside_s2s_key_store_faults_total',
-    help: 'Looks at the key store that found it unusable, by fault.',
-    labelNames: ['fault'],
-    registers,
-  });
+  const faults = countFaults(registers);
   const activations = new Counter({
     name: 'freeside_s2s_key_activations_total',
     help: 'Times this process began to sign with another key, its start included.',
@@ -83,4 +86,15 @@ export function createS2SEvents(registry: Registry, logger: Logger): S2SEvents {
       logger.warn({ err: error }, 'reading the key set failed');
     },
   };
+}
+
+function countFaults(registers: Registry[]): Counter<'fault'> {
+  const faults = new Counter({
+    name: 'freeside_s2s_key_store_faults_total',
+    help: 'Looks at the key store that found it unusable, by fault.',
+    labelNames: ['fault'] as const,
+    registers,
+  });
+  for (const fault of FAULTS) faults.inc({ fault }, 0);
+  return faults;
 }

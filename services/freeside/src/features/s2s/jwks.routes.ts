@@ -24,7 +24,7 @@ export function jwksRoutes(deps: { readonly jwks: JwksService }): FastifyPluginA
           response: {
             200: ServedJwkSet,
             304: NotModified,
-            ...errorResponses('problem', [405, 431, 500, 503]),
+            ...errorResponses('problem', [400, 405, 431, 500, 503]),
           },
         },
       },

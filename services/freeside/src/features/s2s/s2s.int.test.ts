@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +9,7 @@ import type { Pool } from 'pg';
 import { request } from 'undici';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { FileKeyStore } from './file-key-store.ts';
+import { ACTIVE_FILE, formatActiveFile } from './key-files.ts';
 import { FileSigningKeySource } from './file-signing-key-source.ts';
 import { KeyRotationService, type RotateOptions } from './key-rotation.service.ts';
 import { RotationError, describeStop, type RotationProgress } from './key-rotation-progress.ts';
@@ -314,14 +316,12 @@ describe('a rotation', () => {
   it('stops when somebody else switched keys meanwhile', async () => {
     const { kid: oldKid } = await service().bootstrap();
     aheadMs += 5000;
-    let written: Promise<void> | undefined;
+    // At once, so that the rotation can't read the file before it is there.
+    const others = formatActiveFile({ activeKid: 'somebody-elses', updatedAt: new Date() });
     onProgress = (at) => {
-      if (at.step === 'waiting') {
-        written ??= store.activate({ activeKid: 'somebody-elses', updatedAt: new Date() });
-      }
+      if (at.step === 'waiting') writeFileSync(join(dir, ACTIVE_FILE), others);
     };
     const error = await stopOf(service().rotate(rotation()));
-    await written;
     expect(error).toMatchObject({ step: 'switch', oldKid });
     expect(await activeKid()).toBe('somebody-elses');
   });
