@@ -24,4 +24,17 @@ export const COMMON_VARIABLES = {
     maximum: 60_000,
     default: 0,
   }),
+  OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(
+    Type.String({
+      description: 'Base URL of an OTLP/HTTP collector; without it nothing is traced',
+      pattern: '^https?://[^\\s@?#]+$',
+      maxLength: 2000,
+    }),
+  ),
+  OTEL_TRACES_SAMPLER_ARG: Type.Number({
+    description: 'Share of the traces beginning here that are recorded',
+    minimum: 0,
+    maximum: 1,
+    default: 0.1,
+  }),
 };

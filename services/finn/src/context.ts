@@ -1,5 +1,10 @@
 import { createPool } from '@arrakis/postgres';
-import { createRegistry, type Lifecycle, type Logger } from '@arrakis/service-kit';
+import {
+  createRegistry,
+  observeDatabasePool,
+  type Lifecycle,
+  type Logger,
+} from '@arrakis/service-kit';
 import type { Registry } from 'prom-client';
 import type { FinnConfig } from './config/config.ts';
 import type { FinnSecrets } from './config/secrets.ts';
@@ -65,6 +70,7 @@ export async function createContext(
     applicationName: 'finn',
     onError: (error) => logger.warn({ err: error }, 'database connection lost'),
   });
+  observeDatabasePool(registry, db, config.databasePoolMax);
   const redis = connectRedis(secrets.redisUrl.reveal(), (error) => events.redisFailed(error));
   const jwks = new JwksClient(config.jwksUrl);
   const keys = createKeyCache(jwks, registry, events);

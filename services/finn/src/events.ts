@@ -2,6 +2,7 @@ import type { Pool } from '@arrakis/contracts';
 import type { Logger } from '@arrakis/service-kit';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Breaker } from './features/pools/breaker.domain.ts';
+import type { ProviderErrorCode } from './features/providers/provider.domain.ts';
 import type { KeyFetchOutcome } from './features/s2s-auth/key-cache.ts';
 import type { RejectionReason } from './features/s2s-auth/rejection.domain.ts';
 
@@ -16,10 +17,20 @@ export type InferenceOutcome =
   | 'unavailable'
   | 'refused';
 
+/** One call to one target. */
+export interface EndedAttempt {
+  readonly target: string;
+  readonly pool: Pool;
+  /** `completed`, `ended` (by the caller, a limit or a shutdown), or why the provider failed. */
+  readonly outcome: 'completed' | 'ended' | ProviderErrorCode | 'error';
+  readonly seconds: number;
+}
+
 /** What happened in the business: each event counts and logs together, and nowhere else. */
 export type FinnEvents = ReturnType<typeof createEvents>;
 
-const FIRST_TOKEN_BUCKETS_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30];
+const FIRST_TOKEN_BUCKETS_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30];
+const ATTEMPT_BUCKETS_SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120];
 const BREAKER_VALUES = { closed: 0, half_open: 1, open: 2 } as const;
 
 export function createEvents(registry: Registry, logger: Logger) {
@@ -35,6 +46,7 @@ export function createEvents(registry: Registry, logger: Logger) {
       logger.warn({ kind, requestId }, 'replay refused');
     },
     redisFailed(error: unknown): void {
+      metrics.redisFailures.inc();
       logger.error({ err: error }, 'redis did not answer');
     },
     keysFetched(outcome: KeyFetchOutcome, error?: unknown): void {
@@ -45,9 +57,11 @@ export function createEvents(registry: Registry, logger: Logger) {
       logger.warn({ version, requestId }, 'caller speaks another contract version');
     },
     probeFailed(target: string, error: unknown): void {
+      metrics.probeFailures.inc({ target });
       logger.warn({ target, err: error }, 'target probe failed');
     },
     targetKnown(target: string): void {
+      metrics.probeFailures.inc({ target }, 0);
       metrics.breaker.set({ target }, BREAKER_VALUES.closed);
     },
     breakerChanged(target: string, state: Breaker['state']): void {
@@ -56,6 +70,11 @@ export function createEvents(registry: Registry, logger: Logger) {
     },
     attemptFailed(target: string, pool: Pool, requestId: string, error: unknown): void {
       logger.warn({ target, pool, requestId, err: error }, 'inference attempt failed');
+    },
+    attemptEnded(attempt: EndedAttempt): void {
+      const { target, pool, outcome, seconds } = attempt;
+      metrics.attempts.inc({ target, pool, outcome });
+      metrics.attemptDuration.observe({ target }, seconds);
     },
     firstToken(pool: Pool, seconds: number): void {
       metrics.firstToken.observe({ pool }, seconds);
@@ -98,6 +117,7 @@ function createMetrics(registry: Registry) {
       labelNames: ['pool', 'kind'] as const,
       registers,
     }),
+    ...targetMetrics(registers),
     breaker: new Gauge({
       name: 'finn_breaker_state',
       help: 'State of a target: 0 closed, 1 half open, 2 open.',
@@ -125,6 +145,35 @@ function createMetrics(registry: Registry) {
     activeStreams: new Gauge({
       name: 'finn_active_streams',
       help: 'Inferences under way.',
+      registers,
+    }),
+  };
+}
+
+function targetMetrics(registers: Registry[]) {
+  return {
+    attempts: new Counter({
+      name: 'finn_attempts_total',
+      help: 'Calls to a target, by the pool they served and how they ended.',
+      labelNames: ['target', 'pool', 'outcome'] as const,
+      registers,
+    }),
+    attemptDuration: new Histogram({
+      name: 'finn_attempt_duration_seconds',
+      help: 'Seconds of a call to a target, from its start to its end.',
+      labelNames: ['target'] as const,
+      buckets: ATTEMPT_BUCKETS_SECONDS,
+      registers,
+    }),
+    probeFailures: new Counter({
+      name: 'finn_probe_failures_total',
+      help: 'Health checks that a target failed.',
+      labelNames: ['target'] as const,
+      registers,
+    }),
+    redisFailures: new Counter({
+      name: 'finn_redis_failures_total',
+      help: 'Operations that Redis did not answer, and lost connections to it.',
       registers,
     }),
   };

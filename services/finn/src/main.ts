@@ -2,11 +2,13 @@ import {
   createLifecycle,
   createLogger,
   runService,
+  serviceVersion,
   startAdminServer,
   type Lifecycle,
   type Logger,
   type RunningService,
 } from '@arrakis/service-kit';
+import { startTracing } from '@arrakis/telemetry';
 import { buildApp } from './app.ts';
 import { toConfig, type FinnConfig } from './config/config.ts';
 import { readEnv, readNamedVariable } from './config/env.ts';
@@ -53,7 +55,16 @@ function main(): void {
     lifecycle,
     announceMs: config.drain.announceMs,
     drainDeadlineMs: config.drain.deadlineMs,
-    start: () => start(config, secrets, logger, lifecycle),
+    start: async () => {
+      const tracing = await startTracing({
+        ...config.tracing,
+        service: 'finn',
+        version: serviceVersion(),
+        trustsCallers: true,
+        logger,
+      });
+      return tracing.with(await start(config, secrets, logger, lifecycle));
+    },
   });
 }
 

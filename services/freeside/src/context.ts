@@ -1,6 +1,10 @@
 import { createPool } from '@arrakis/postgres';
-import { createRegistry, type Lifecycle, type Logger } from '@arrakis/service-kit';
-import { Gauge } from 'prom-client';
+import {
+  createRegistry,
+  observeDatabasePool,
+  type Lifecycle,
+  type Logger,
+} from '@arrakis/service-kit';
 import type { FreesideContext } from './app.ts';
 import type { FreesideConfig } from './config/config.ts';
 import type { FreesideSecrets } from './config/secrets.ts';
@@ -11,7 +15,9 @@ import { ApiKeyService } from './features/api-keys/service.ts';
 import { createInference } from './features/inference/create-inference.ts';
 import { BillingService } from './features/ledger/service.ts';
 import { createReservationEvents } from './features/reservations/events.ts';
+import { observeQueueDepth } from './features/reservations/metrics.ts';
 import { ReservationService } from './features/reservations/service.ts';
+import { traceReservations } from './features/reservations/traced-reservations.ts';
 import { createS2SEvents } from './features/s2s/events.ts';
 import { FileSigningKeySource } from './features/s2s/file-signing-key-source.ts';
 import { JwksService } from './features/s2s/jwks.service.ts';
@@ -47,6 +53,7 @@ export async function createApiContext(
     applicationName: 'freeside-api',
     onError: (error) => logger.warn({ err: error }, 'database connection lost'),
   });
+  observeDatabasePool(registry, db, config.databasePoolMax);
 
   const apiKeys = new ApiKeyService({ db, peppers, events: createApiKeyEvents(registry, logger) });
   observeCacheSize(registry, apiKeys.cacheSize);
@@ -55,11 +62,11 @@ export async function createApiContext(
     db,
     events: createReservationEvents(registry, logger),
   });
-  observeQueue(registry, reservations);
+  observeQueueDepth(registry, () => reservations.waiting);
   const inference = createInference({
     logger,
     registry,
-    reservations,
+    reservations: traceReservations(reservations),
     agents,
     tokens: new S2STokenService({ keys }),
     finn: config.finn,
@@ -96,18 +103,4 @@ export async function createApiContext(
       await db.end();
     },
   };
-}
-
-function observeQueue(
-  registry: FreesideContext['registry'],
-  reservations: ReservationService,
-): void {
-  new Gauge({
-    name: 'freeside_ledger_queue_depth',
-    help: 'Ledger operations that wait for the next statement.',
-    registers: [registry],
-    collect() {
-      this.set(reservations.waiting);
-    },
-  });
 }

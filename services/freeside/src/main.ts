@@ -1,4 +1,5 @@
-import { createLifecycle, createLogger, runService } from '@arrakis/service-kit';
+import { createLifecycle, createLogger, runService, serviceVersion } from '@arrakis/service-kit';
+import { startTracing } from '@arrakis/telemetry';
 import { startApi } from './api.ts';
 import { toConfig } from './config/config.ts';
 import { readEnv } from './config/env.ts';
@@ -23,7 +24,17 @@ function main(role: string | undefined): void {
     lifecycle,
     announceMs: config.drain.announceMs,
     drainDeadlineMs: config.drain.deadlineMs,
-    start: () => start(config, toSecrets(env), logger, lifecycle),
+    start: async () => {
+      const tracing = await startTracing({
+        ...config.tracing,
+        service: `freeside-${role}`,
+        version: serviceVersion(),
+        // Strangers call the api; the worker is called by finn.
+        trustsCallers: role !== 'api',
+        logger,
+      });
+      return tracing.with(await start(config, toSecrets(env), logger, lifecycle));
+    },
   });
 }
 

@@ -2,6 +2,7 @@ import { natsOptions } from '@arrakis/nats';
 import { createPool, type Queryable } from '@arrakis/postgres';
 import {
   createRegistry,
+  observeDatabasePool,
   startAdminServer,
   type Lifecycle,
   type Logger,
@@ -22,6 +23,8 @@ import {
   reconciliationJob,
 } from './features/reservations/reservation.job.ts';
 import { ReservationService } from './features/reservations/service.ts';
+import { readUsageBacklog } from './features/reservations/usage-backlog.client.ts';
+import { usageBacklogJob } from './features/reservations/usage-backlog.job.ts';
 import { UsageConsumer } from './features/reservations/usage.consumer.ts';
 import { startJobs } from './features/scheduling/periodic-job.ts';
 import { connectNats } from './nats.ts';
@@ -42,6 +45,7 @@ export async function startWorker(
     applicationName: 'freeside-worker',
     onError: (error) => logger.warn({ err: error }, 'database connection lost'),
   });
+  observeDatabasePool(registry, db, config.databasePoolMax);
   // Not awaited: the jobs keep the promises of the books without NATS too.
   const connecting = connectNats(natsSettings, logger);
   let nats: NatsConnection | undefined;
@@ -67,6 +71,11 @@ export async function startWorker(
       orphanJob(reservations),
       reconciliationJob(reservations),
       openReservationsJob(reservations),
+      usageBacklogJob({
+        registry,
+        read: async () =>
+          nats && readUsageBacklog(await jetstreamManager(nats, { checkAPI: false })),
+      }),
       ...ledgerJobs(ledger),
     ],
     { registry, logger },

@@ -1,9 +1,17 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
 import { get } from 'node:http';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { confirmProcess, registerProcess } from '../backends/process-registry.ts';
+
+/**
+ * Where stdout goes. Whoever measures must not hold every line in memory: nowhere, or at the end of
+ * a file.
+ */
+export type ServiceOutput = 'collect' | 'ignore' | { readonly file: string };
 
 export interface SpawnServiceOptions {
   /** Absolute path of the entry file. */
@@ -15,6 +23,7 @@ export interface SpawnServiceOptions {
   readonly readyUrl?: string;
   readonly readyTimeoutMs?: number;
   readonly cwd?: string;
+  readonly output?: ServiceOutput;
 }
 
 export interface ServiceExit {
@@ -54,18 +63,20 @@ process.on('exit', () => {
 
 /** Starts a real process under the Node that runs us and waits until it is ready. */
 export async function spawnService(options: SpawnServiceOptions): Promise<SpawnedService> {
+  const output = openOutput(options.output ?? 'collect');
   const child = spawn(process.execPath, [options.entry, ...(options.args ?? [])], {
     env: { ...options.env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', output, 'pipe'],
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
+  if (typeof output === 'number') closeSync(output);
   running.add(child);
   registerProcess(child.pid);
   const exited = exitOf(child);
   const stdout: string[] = [];
   const stderr: string[] = [];
-  createInterface({ input: child.stdout }).on('line', (line) => stdout.push(line));
-  createInterface({ input: child.stderr }).on('line', (line) => stderr.push(line));
+  collectLines(child.stdout, stdout);
+  collectLines(child.stderr, stderr);
   await once(child, 'spawn');
   await confirmProcess(child.pid ?? 0);
 
@@ -89,6 +100,15 @@ export async function spawnService(options: SpawnServiceOptions): Promise<Spawne
     throw new ServiceStartError(options.entry, failure, [...stdout, ...stderr]);
   }
   return service;
+}
+
+function openOutput(output: ServiceOutput): 'pipe' | 'ignore' | number {
+  if (output === 'collect') return 'pipe';
+  return output === 'ignore' ? 'ignore' : openSync(output.file, 'a', 0o600);
+}
+
+function collectLines(output: Readable | null, lines: string[]): void {
+  if (output !== null) createInterface({ input: output }).on('line', (line) => lines.push(line));
 }
 
 async function exitOf(child: ChildProcess): Promise<ServiceExit> {

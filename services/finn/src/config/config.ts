@@ -19,6 +19,7 @@ export interface FinnConfig {
   readonly modelDir: string;
   readonly provider: { readonly totalTimeoutMs: number; readonly idleTimeoutMs: number };
   readonly drain: { readonly announceMs: number; readonly deadlineMs: number };
+  readonly tracing: { readonly endpoint: string | undefined; readonly sampleRatio: number };
 }
 
 /** The values are each valid but don't go together. */
@@ -55,6 +56,10 @@ export function toConfig(env: FinnEnv): FinnConfig {
       idleTimeoutMs: env.PROVIDER_IDLE_TIMEOUT_MS,
     },
     drain: { announceMs: env.DRAIN_ANNOUNCE_MS, deadlineMs: env.DRAIN_DEADLINE_MS },
+    tracing: {
+      endpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT,
+      sampleRatio: env.OTEL_TRACES_SAMPLER_ARG,
+    },
   });
 }
 

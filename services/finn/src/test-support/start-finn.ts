@@ -121,6 +121,7 @@ function configOf({ jwks, vendor, spoolDir }: Surroundings, options: StartFinnOp
       idleTimeoutMs: options.idleTimeoutMs ?? 5_000,
     },
     drain: { announceMs: 0, deadlineMs: 5_000 },
+    tracing: { endpoint: undefined, sampleRatio: 0 },
   };
 }
 

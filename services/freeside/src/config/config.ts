@@ -20,6 +20,7 @@ export interface FreesideConfig {
   };
   readonly keyStoreDir: string;
   readonly drain: { readonly announceMs: number; readonly deadlineMs: number };
+  readonly tracing: { readonly endpoint: string | undefined; readonly sampleRatio: number };
 }
 
 /** The values are each valid but don't go together. */
@@ -58,6 +59,10 @@ export function toConfig(env: FreesideEnv): FreesideConfig {
     },
     keyStoreDir: env.S2S_KEY_STORE_DIR,
     drain: { announceMs: env.DRAIN_ANNOUNCE_MS, deadlineMs: env.DRAIN_DEADLINE_MS },
+    tracing: {
+      endpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT,
+      sampleRatio: env.OTEL_TRACES_SAMPLER_ARG,
+    },
   });
 }
 

@@ -22,6 +22,7 @@ import {
   type CountText,
 } from './counts.domain.ts';
 import { REFUSALS, type Refusal } from './refusal.domain.ts';
+import { runTraced } from './traced-attempt.ts';
 
 export interface RunOptions {
   readonly claims: S2SClaims;
@@ -95,7 +96,9 @@ export class InferenceRun {
     try {
       call = this.#prepare(choice, lease);
       if (call === undefined) return 'next';
-      const end = await call.attempt.run();
+      const calledAtMs = this.#options.nowMs();
+      const end = await runTraced(call.attempt, choice);
+      this.#reportAttempt(choice, end, calledAtMs);
       outcome = judge(end, call.attempt.hasText);
       // The target is free again while the caller still takes in what it said.
       lease.release(outcome);
@@ -276,6 +279,15 @@ export class InferenceRun {
     });
   }
 
+  #reportAttempt({ pool, target }: Choice<Target>, end: AttemptEnd, calledAtMs: number): void {
+    this.#options.events.attemptEnded({
+      target: target.name,
+      pool,
+      outcome: end.kind === 'failed' ? codeOf(end.error) : end.kind,
+      seconds: (this.#options.nowMs() - calledAtMs) / 1000,
+    });
+  }
+
   #elapsedMs(): number {
     return this.#options.nowMs() - this.#options.startedAtMs;
   }
@@ -296,6 +308,10 @@ function judge(end: AttemptEnd, hasText: boolean): CallOutcome {
       if (end.why === 'cut') return 'succeeded';
       return end.why === 'timeout' && !hasText ? 'failed' : 'neutral';
   }
+}
+
+function codeOf(error: unknown): ProviderError['code'] | 'error' {
+  return error instanceof ProviderError ? error.code : 'error';
 }
 
 function isRejection(error: unknown): boolean {

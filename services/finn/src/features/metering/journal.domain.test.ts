@@ -37,6 +37,14 @@ describe('a line', () => {
   );
 });
 
+test('the trace of an answer is kept with its start and its event', () => {
+  const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+  const traced = { ...start, traceparent };
+  expect(parseLine(startLine(traced, 3).trimEnd())).toEqual({ s: traced, k: 3 });
+  const left = replayed(startLine(traced, 0), eventLine(event, traceparent));
+  expect([...left.events.values()]).toEqual([{ event, traceparent, segment: 7 }]);
+});
+
 describe('what a dead process left', () => {
   test('is an unfinished stream with the largest count it proved', () => {
     const { unfinished } = replayed(

@@ -10,7 +10,7 @@ import type { MeterStart } from './usage-event.domain.ts';
  * - `{"s":<MeterStart>,"k":<completion tokens so far>}` a stream begins, or is carried forward
  * - `{"p":<reservation id>,"k":<completion tokens so far>}` progress
  * - `{"x":<reservation id>}` the stream has ended: its event is in `events`, or there is none
- * - `{"e":<UsageEvent>}` an event to publish
+ * - `{"e":<UsageEvent>,"t":<traceparent>}` an event to publish, and the trace it belongs to, if any
  * - `{"a":<reservation id>}` JetStream has it
  */
 const Count = Type.Integer({ minimum: 0 });
@@ -22,12 +22,13 @@ const StoredStart = Type.Object({
   poolUsed: UsageEvent.properties.pool_used,
   personalityId: Type.String(),
   promptTokens: Count,
+  traceparent: Type.Optional(Type.String()),
 });
 const Line = Type.Union([
   Type.Object({ s: StoredStart, k: Count }),
   Type.Object({ p: Type.String(), k: Count }),
   Type.Object({ x: Type.String() }),
-  Type.Object({ e: UsageEvent }),
+  Type.Object({ e: UsageEvent, t: Type.Optional(Type.String()) }),
   Type.Object({ a: Type.String() }),
 ]);
 type Line = Static<typeof Line>;
@@ -43,8 +44,9 @@ export function progressLine(reservationId: string, completionTokens: number): s
 export function endLine(reservationId: string): string {
   return `{"x":"${reservationId}"}\n`;
 }
-export function eventLine(event: UsageEvent): string {
-  return `${JSON.stringify({ e: event } satisfies Line)}\n`;
+export function eventLine(event: UsageEvent, traceparent?: string): string {
+  const line: Line = traceparent === undefined ? { e: event } : { e: event, t: traceparent };
+  return `${JSON.stringify(line)}\n`;
 }
 export function ackLine(reservationId: string): string {
   return `{"a":"${reservationId}"}\n`;
@@ -65,10 +67,16 @@ interface UnfinishedStream {
   readonly completionTokens: number;
 }
 
+interface LeftEvent {
+  readonly event: UsageEvent;
+  readonly traceparent: string | undefined;
+  readonly segment: number;
+}
+
 /** What a dead process left: what to publish as it is, and what never came to its end. */
 export interface Replay {
   /** By reservation id, with the segment that holds the event. */
-  readonly events: ReadonlyMap<string, { readonly event: UsageEvent; readonly segment: number }>;
+  readonly events: ReadonlyMap<string, LeftEvent>;
   readonly unfinished: readonly UnfinishedStream[];
   readonly tornLines: number;
 }
@@ -89,7 +97,7 @@ export function replay(streams: readonly SegmentText[], events: readonly Segment
 
 class ReplayState {
   readonly #open = new Map<string, UnfinishedStream>();
-  readonly #events = new Map<string, { event: UsageEvent; segment: number }>();
+  readonly #events = new Map<string, LeftEvent>();
   readonly #acked = new Set<string>();
   #tornLines = 0;
 
@@ -104,7 +112,8 @@ class ReplayState {
     } else if ('x' in parsed) {
       this.#open.delete(parsed.x);
     } else if ('e' in parsed) {
-      this.#events.set(parsed.e.budget_reservation_id, { event: parsed.e, segment });
+      const { e: event, t: traceparent } = parsed;
+      this.#events.set(event.budget_reservation_id, { event, traceparent, segment });
     } else {
       this.#events.delete(parsed.a);
       this.#acked.add(parsed.a);

@@ -1,6 +1,8 @@
 import type { UsageEvent } from '@arrakis/contracts';
-import { Counter, Gauge, type Registry } from 'prom-client';
+import { activeSpan } from '@arrakis/telemetry';
+import type { Registry } from 'prom-client';
 import type { Metering, MeterStart, StreamMeter } from './metering.ts';
+import { createMeteringMetrics, type MeteringMetrics, type MeteringState } from './metrics.ts';
 import { Spool, type SpoolEntry } from './spool.ts';
 import { finalEvent } from './usage-event.domain.ts';
 import { createUsagePublisher, type RunningPublisher } from './usage.publisher.ts';
@@ -49,8 +51,7 @@ class SpooledMetering implements MeteringService {
   readonly #options: MeteringOptions;
   readonly #spool: Spool;
   readonly #publisher: RunningPublisher;
-  readonly #published: Counter<'outcome'>;
-  readonly #writeErrors: Counter;
+  readonly #metrics: MeteringMetrics;
   /** Pending events that are not under way, oldest first. */
   readonly #waiting = new Map<string, UsageEvent>();
   /** Those that failed, until the next retry: new ones needn't wait for them. */
@@ -70,25 +71,14 @@ class SpooledMetering implements MeteringService {
       log: options.log,
       onReady: () => this.#onReady(),
     });
-    const registers = [options.registry];
-    this.#published = new Counter({
-      name: 'finn_usage_published_total',
-      help: 'Usage events given to JetStream, by what came of it.',
-      labelNames: ['outcome'],
-      registers,
-    });
-    this.#writeErrors = new Counter({
-      name: 'finn_spool_write_errors_total',
-      help: 'Writes to the usage spool that the disk refused.',
-      registers,
-    });
+    this.#metrics = createMeteringMetrics(options.registry, () => this.#state());
     this.#spool = new Spool({
       dir: options.spoolDir,
       maxBytes: options.spoolMaxBytes,
       now: options.now,
       onWriteError: (error) => this.#onWriteError(error),
     });
-    this.#observe(registers);
+    this.#metrics.recovered.inc(this.#spool.recovered);
     for (const event of this.#spool.pendingEvents()) {
       this.#waiting.set(event.budget_reservation_id, event);
     }
@@ -106,7 +96,8 @@ class SpooledMetering implements MeteringService {
   }
 
   start(start: MeterStart): StreamMeter {
-    const entry = this.#spool.begin(start);
+    const { traceparent } = activeSpan();
+    const entry = this.#spool.begin(traceparent === undefined ? start : { ...start, traceparent });
     let isOpen = true;
     // A second end would publish another count, or one for a reservation that was given back.
     const end = (how: () => void): void => {
@@ -171,7 +162,8 @@ class SpooledMetering implements MeteringService {
 
   #send(event: UsageEvent): void {
     this.#inFlight += 1;
-    this.#publisher.publish(event).then(
+    const traceparent = this.#spool.traceparentOf(event.budget_reservation_id);
+    this.#publisher.publish(event, traceparent).then(
       (outcome) => this.#onAcked(event, outcome),
       () => this.#onFailed(event),
     );
@@ -179,7 +171,7 @@ class SpooledMetering implements MeteringService {
 
   #onAcked(event: UsageEvent, outcome: 'acked' | 'duplicate'): void {
     this.#inFlight -= 1;
-    this.#published.inc({ outcome });
+    this.#metrics.published.inc({ outcome });
     this.#retryMs = FIRST_RETRY_MS;
     this.#spool.acked(event.budget_reservation_id);
     if (this.#spool.pending === 0) for (const done of this.#onEmpty) done();
@@ -188,7 +180,7 @@ class SpooledMetering implements MeteringService {
 
   #onFailed(event: UsageEvent): void {
     this.#inFlight -= 1;
-    this.#published.inc({ outcome: 'failed' });
+    this.#metrics.published.inc({ outcome: 'failed' });
     this.#failed.set(event.budget_reservation_id, event);
     if (this.#retry !== undefined || this.#isClosed) return;
     this.#retry = setTimeout(() => this.#retryFailed(), this.#retryMs);
@@ -196,35 +188,27 @@ class SpooledMetering implements MeteringService {
   }
 
   #onWriteError(error: unknown): void {
-    this.#writeErrors.inc();
+    this.#metrics.writeErrors.inc();
     const nowMs = performance.now();
     if (nowMs - this.#lastWriteErrorMs < WRITE_ERROR_LOG_INTERVAL_MS) return;
     this.#lastWriteErrorMs = nowMs;
     this.#options.log.error({ err: error }, 'usage spool write failed');
   }
 
-  #observe(registers: Registry[]): void {
+  #oldestPendingSeconds(): number {
+    const [oldest] = this.#spool.pendingEvents();
+    if (oldest === undefined) return 0;
+    return Math.max(0, (this.#options.now().getTime() - Date.parse(oldest.occurred_at)) / 1000);
+  }
+
+  #state(): MeteringState {
     const spool = this.#spool;
-    const gauge = (name: string, help: string, read: () => number): Gauge =>
-      new Gauge({
-        name,
-        help,
-        registers,
-        collect() {
-          this.set(read());
-        },
-      });
-    gauge('finn_usage_pending', 'Usage events that JetStream has not acknowledged.', () => {
-      return spool.pending;
-    });
-    gauge('finn_nats_connected', '1 while JetStream can be published to, else 0.', () => {
-      return this.#publisher.connected ? 1 : 0;
-    });
-    gauge('finn_spool_bytes', 'Size of the usage spool on disk.', () => spool.bytes);
-    new Counter({
-      name: 'finn_usage_recovered_total',
-      help: 'Streams found unfinished in the journal of a dead process.',
-      registers,
-    }).inc(spool.recovered);
+    return {
+      pending: spool.pending,
+      oldestPendingSeconds: this.#oldestPendingSeconds(),
+      isConnected: this.#publisher.connected,
+      spoolBytes: spool.bytes,
+      spoolMaxBytes: this.#options.spoolMaxBytes,
+    };
   }
 }

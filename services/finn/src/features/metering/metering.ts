@@ -56,6 +56,8 @@ export interface UsagePublisher {
    * Resolves when JetStream has acknowledged the event, with `duplicate` when it had it already;
    * rejects when it can't be reached or refuses: publish again later, the message id makes it
    * harmless.
+   *
+   * @param traceparent of the trace that it belongs to, for its consumer
    */
-  publish(event: UsageEvent): Promise<'acked' | 'duplicate'>;
+  publish(event: UsageEvent, traceparent?: string): Promise<'acked' | 'duplicate'>;
 }

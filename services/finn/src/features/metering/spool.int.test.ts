@@ -112,6 +112,22 @@ describe('after a crash', () => {
     expect(again.recovered).toBe(0);
   });
 
+  test('an event keeps the trace of its answer, whether it was finished or recovered', () => {
+    const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+    const spool = open();
+    const [ended, cut, untraced] = [
+      spool.begin({ ...meterStart(), traceparent }),
+      spool.begin({ ...meterStart(), traceparent }),
+      spool.begin(meterStart()),
+    ];
+    finish(spool, ended, 42);
+    for (const recovered of [reopenAfterCrash(), reopenAfterCrash()]) {
+      expect(recovered.traceparentOf(ended.start.reservationId)).toBe(traceparent);
+      expect(recovered.traceparentOf(cut.start.reservationId)).toBe(traceparent);
+      expect(recovered.traceparentOf(untraced.start.reservationId)).toBeUndefined();
+    }
+  });
+
   test('a torn last line costs only itself', async () => {
     const spool = open();
     const entry = spool.begin(meterStart());

@@ -37,6 +37,7 @@ export interface SpoolEntry {
 
 interface Pending {
   readonly event: UsageEvent;
+  readonly traceparent: string | undefined;
   /** The segment that holds the event; undefined while the disk refuses it. */
   segment: number | undefined;
   readonly bytes: number;
@@ -103,6 +104,11 @@ export class Spool {
   /** The same, oldest first. */
   *pendingEvents(): Generator<UsageEvent> {
     for (const { event } of this.#pending.values()) yield event;
+  }
+
+  /** Of the trace that the pending event of this reservation belongs to. */
+  traceparentOf(reservationId: string): string | undefined {
+    return this.#pending.get(reservationId)?.traceparent;
   }
 
   /** @throws SpoolFullError */
@@ -178,9 +184,9 @@ export class Spool {
   }
 
   #recover({ events, unfinished }: Replay): number {
-    for (const [id, { event, segment }] of events) {
-      const bytes = Buffer.byteLength(eventLine(event));
-      this.#pending.set(id, { event, segment, bytes });
+    for (const [id, { event, traceparent, segment }] of events) {
+      const bytes = Buffer.byteLength(eventLine(event, traceparent));
+      this.#pending.set(id, { event, traceparent, segment, bytes });
       this.#addLiveBytes(segment, bytes);
     }
     const leftBehind = this.#streams.sealedSegments;
@@ -195,10 +201,10 @@ export class Spool {
 
   /** The event first, the stream's end after it: between the two a crash finds both. */
   #addEvent(entry: SpoolEntry, event: UsageEvent): void {
-    const id = entry.start.reservationId;
-    const line = eventLine(event);
+    const { reservationId: id, traceparent } = entry.start;
+    const line = eventLine(event, traceparent);
     const bytes = Buffer.byteLength(line);
-    const pending: Pending = { event, segment: undefined, bytes };
+    const pending: Pending = { event, traceparent, segment: undefined, bytes };
     this.#pending.set(id, pending);
     if (!this.#append(this.#events, line)) {
       this.#unwritten.set(id, entry);
@@ -212,7 +218,9 @@ export class Spool {
   #retryUnwritten(): void {
     for (const [id, entry] of this.#unwritten) {
       const pending = this.#pending.get(id);
-      if (pending === undefined || !this.#append(this.#events, eventLine(pending.event))) return;
+      if (pending === undefined) return;
+      const { event, traceparent } = pending;
+      if (!this.#append(this.#events, eventLine(event, traceparent))) return;
       pending.segment = this.#events.activeSegment;
       this.#addLiveBytes(pending.segment, pending.bytes);
       this.#unwritten.delete(id);
@@ -295,7 +303,7 @@ export class Spool {
       const liveBytes = this.#liveBytes.get(segment) ?? 0;
       if (liveBytes * 2 > this.#events.sizeOf(segment)) return;
       const carried = [...this.#pending.values()].filter((each) => each.segment === segment);
-      const lines = carried.map(({ event }) => eventLine(event)).join('');
+      const lines = carried.map(({ event, traceparent }) => eventLine(event, traceparent)).join('');
       if (lines !== '' && !this.#append(this.#events, lines)) return;
       for (const each of carried) each.segment = this.#events.activeSegment;
       this.#addLiveBytes(this.#events.activeSegment, liveBytes);

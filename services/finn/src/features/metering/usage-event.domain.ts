@@ -9,6 +9,8 @@ export interface MeterStart {
   readonly poolUsed: Pool;
   readonly personalityId: string;
   readonly promptTokens: number;
+  /** Where its trace stands (W3C), if there is one: the event may leave from another process. */
+  readonly traceparent?: string;
 }
 
 export interface UsageCount {

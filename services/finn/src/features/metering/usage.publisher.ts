@@ -1,5 +1,6 @@
 import { USAGE_STREAM, type UsageEvent } from '@arrakis/contracts';
 import { ensureUsageStreams, natsOptions } from '@arrakis/nats';
+import { continueTrace } from '@arrakis/telemetry';
 import { jetstreamManager } from '@nats-io/jetstream';
 import {
   connect,
@@ -19,6 +20,7 @@ const SWEEP_MS = 1000;
 const WARN_INTERVAL_MS = 10_000;
 const NO_RESPONDERS = 503;
 const MESSAGE_ID_HEADER = 'Nats-Msg-Id';
+const TRACE_HEADER = 'traceparent';
 
 export interface UsagePublisherOptions {
   /** May carry user and password, or a token as the user alone. */
@@ -84,7 +86,18 @@ class JetStreamPublisher implements RunningPublisher {
     this.#running = this.#run();
   }
 
-  publish(event: UsageEvent): Promise<'acked' | 'duplicate'> {
+  /** A child of the answer's span, even where it is published late and by another process. */
+  publish(event: UsageEvent, traceparent?: string): Promise<'acked' | 'duplicate'> {
+    const attributes = { 'arrakis.request_id': event.budget_reservation_id };
+    const options = { kind: 'producer', attributes } as const;
+    return continueTrace(traceparent, 'publish usage', options, async (span) => {
+      const outcome = await this.#publish(event, span.traceparent);
+      span.set({ 'arrakis.outcome': outcome });
+      return outcome;
+    });
+  }
+
+  #publish(event: UsageEvent, traceparent: string | undefined): Promise<'acked' | 'duplicate'> {
     const connection = this.#connection;
     // While disconnected the client would buffer without bound; the spool is the buffer.
     if (connection === undefined || !this.#isReady) {
@@ -96,6 +109,7 @@ class JetStreamPublisher implements RunningPublisher {
       this.#sweep ??= setInterval(() => this.#expire(), SWEEP_MS);
       const messageHeaders = headers();
       messageHeaders.set(MESSAGE_ID_HEADER, event.budget_reservation_id);
+      if (traceparent !== undefined) messageHeaders.set(TRACE_HEADER, traceparent);
       connection.publish(USAGE_STREAM.subject, JSON.stringify(event), {
         reply: `${this.#inbox}.${id}`,
         headers: messageHeaders,

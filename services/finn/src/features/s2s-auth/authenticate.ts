@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 'fastify';
 import { ProblemError } from '@arrakis/service-kit';
+import { inSpan } from '@arrakis/telemetry';
 import type { FinnEvents } from '../../events.ts';
 import type { S2SAuthService, VerifiedToken } from './service.ts';
 
@@ -22,7 +23,11 @@ export function decorateWithToken(app: FastifyInstance): void {
  */
 export function requireToken(auth: S2SAuthService, events: FinnEvents): onRequestAsyncHookHandler {
   return async (request, reply) => {
-    const verification = await auth.verify(request.headers.authorization);
+    const verification = await inSpan('verify token', {}, async (span) => {
+      const result = await auth.verify(request.headers.authorization);
+      if (!result.ok) span.fail(result.code);
+      return result;
+    });
     if (verification.ok) {
       request.s2sToken = verification.token;
       request.id = verification.token.claims.budget_reservation_id;

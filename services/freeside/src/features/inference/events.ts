@@ -1,15 +1,23 @@
-import type { Pool } from '@arrakis/contracts';
+import { POOLS, type Pool } from '@arrakis/contracts';
 import type { Logger } from '@arrakis/service-kit';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { BreakerState } from './finn-breaker.ts';
 import type { AttemptOutcome } from './finn-caller.ts';
 import type { InferenceApi } from './inference.domain.ts';
 
+export interface EndedInference {
+  readonly api: InferenceApi;
+  readonly mode: 'stream' | 'plain';
+  /** `answered`, how a stream ended, or the code of the refusal. */
+  readonly outcome: string;
+  /** Since the request was authenticated and parsed. */
+  readonly seconds: number;
+}
+
 /** What happens to inferences, as metric and, where somebody must look, log line. */
 export interface InferenceEvents {
-  /** @param outcome `answered`, how a stream ended, or the code of the refusal */
-  readonly finished: (api: InferenceApi, outcome: string) => void;
-  readonly firstToken: (seconds: number) => void;
+  readonly finished: (ended: EndedInference) => void;
+  readonly firstToken: (pool: Pool, seconds: number) => void;
   readonly streamsChanged: (active: number) => void;
   readonly attempted: (outcome: AttemptOutcome) => void;
   readonly breakerChanged: (pool: Pool, state: BreakerState) => void;
@@ -31,15 +39,39 @@ export interface InferenceEvents {
 
 const BREAKER_VALUES: Readonly<Record<BreakerState, number>> = { closed: 0, half_open: 1, open: 2 };
 const FIRST_TOKEN_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60];
+const DURATION_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
+const APIS: readonly InferenceApi[] = ['inference', 'chat_completions'];
+const ATTEMPT_OUTCOMES: readonly AttemptOutcome[] = [
+  'streaming',
+  'refused',
+  'unavailable',
+  'aborted',
+  'breaker_open',
+];
+/** Ends that alerts watch: exposed as 0 from the start, or a rate would miss the first of them. */
+const WATCHED_OUTCOMES = [
+  'answered',
+  'failed',
+  'client_gone',
+  'insufficient_credits',
+  'rate_limited',
+  'inference_failed',
+  'inference_unavailable',
+  'service_unavailable',
+] as const;
 /** One line a minute for a finn of another version, not one a request. */
 const VERSION_WARNING_PERIOD_MS = 60_000;
 
 export function createInferenceEvents(registry: Registry, logger: Logger): InferenceEvents {
   const metrics = createMetrics(registry);
+  exposeFromTheStart(metrics);
   let versionWarnedAtMs = Number.NEGATIVE_INFINITY;
   return {
-    finished: (api, outcome) => metrics.total.inc({ api, outcome }),
-    firstToken: (seconds) => metrics.firstToken.observe(seconds),
+    finished({ api, mode, outcome, seconds }) {
+      metrics.total.inc({ api, outcome });
+      if (outcome === 'answered') metrics.duration.observe({ mode }, seconds);
+    },
+    firstToken: (pool, seconds) => metrics.firstToken.observe({ pool }, seconds),
     streamsChanged: (active) => metrics.activeStreams.set(active),
     attempted: (outcome) => metrics.attempts.inc({ outcome }),
     breakerChanged(pool, state) {
@@ -72,6 +104,16 @@ export function createInferenceEvents(registry: Registry, logger: Logger): Infer
   };
 }
 
+function exposeFromTheStart(metrics: ReturnType<typeof createMetrics>): void {
+  const { total, attempts, breaker, ledgerRetries } = metrics;
+  for (const api of APIS) for (const outcome of WATCHED_OUTCOMES) total.inc({ api, outcome }, 0);
+  for (const outcome of ATTEMPT_OUTCOMES) attempts.inc({ outcome }, 0);
+  for (const operation of ['settle', 'release']) {
+    for (const outcome of ['deferred', 'gave_up']) ledgerRetries.inc({ operation, outcome }, 0);
+  }
+  for (const pool of POOLS) breaker.set({ pool }, BREAKER_VALUES.closed);
+}
+
 function createMetrics(registry: Registry) {
   const registers = [registry];
   return {
@@ -83,8 +125,16 @@ function createMetrics(registry: Registry) {
     }),
     firstToken: new Histogram({
       name: 'freeside_time_to_first_token_seconds',
-      help: 'Seconds from the request to the first event handed to the client.',
+      help: 'Seconds from the request to the first event handed to the client, by the pool that answered.',
+      labelNames: ['pool'],
       buckets: FIRST_TOKEN_BUCKETS,
+      registers,
+    }),
+    duration: new Histogram({
+      name: 'freeside_inference_duration_seconds',
+      help: 'Seconds from the request to the end of its answer, of answers that ended well, by mode (stream, plain).',
+      labelNames: ['mode'],
+      buckets: DURATION_BUCKETS,
       registers,
     }),
     activeStreams: new Gauge({

@@ -1,4 +1,5 @@
 import { CONTRACT_VERSION, problem, type InferenceRequest } from '@arrakis/contracts';
+import { activeSpan } from '@arrakis/telemetry';
 import type { Reservations, Settlement } from '../reservations/reservation.domain.ts';
 import type { S2STokenSubject } from '../s2s/s2s-token.domain.ts';
 import type { Admission, Admitted } from './admission.ts';
@@ -76,10 +77,11 @@ export class InferenceService {
    * @param signal aborts when the client leaves
    */
   async answer(command: InferenceCommand, signal: AbortSignal): Promise<AnswerResult> {
+    const beganAtMs = this.#options.monotonicMs();
     const result = await this.#track(
       this.#serve(command, false, signal, (opened) => this.#finishPlain(opened, signal)),
     );
-    this.#options.events.finished(command.api, outcomeOf(result));
+    this.#finished(command, 'plain', result, beganAtMs);
     return result;
   }
 
@@ -100,7 +102,7 @@ export class InferenceService {
         this.#relay(opened, client, prepare(opened.head), beganAtMs),
       ),
     );
-    this.#options.events.finished(command.api, outcomeOf(result));
+    this.#finished(command, 'stream', result, beganAtMs);
     return result;
   }
 
@@ -193,6 +195,8 @@ export class InferenceService {
     const { events, monotonicMs, notePeriodMs, reservations } = this.#options;
     const { reservationId } = hold;
     const promptTokens = finn.promptTokens ?? 0;
+    // Taken now: the first token comes in a callback of finn's socket.
+    const span = activeSpan();
     this.#countStreams(1);
     const relayed = relayStream({
       body,
@@ -201,7 +205,11 @@ export class InferenceService {
       notePeriodMs,
       nowMs: monotonicMs,
       problem: (code) => problem({ code, requestId: reservationId, detail: BROKEN_OFF }),
-      onBegin: () => events.firstToken((monotonicMs() - beganAtMs) / 1000),
+      onBegin: () => {
+        const waitedMs = monotonicMs() - beganAtMs;
+        events.firstToken(head.pool, waitedMs / 1000);
+        span.set({ 'arrakis.time_to_first_token_ms': waitedMs });
+      },
       onProgress: (completionTokens) =>
         reservations.noteProgress({
           reservationId,
@@ -261,6 +269,16 @@ export class InferenceService {
       personalityId: head.personalityId,
       latencyMs: Math.round(this.#options.monotonicMs() - dispatchedAtMs),
     });
+  }
+
+  #finished(
+    { api }: InferenceCommand,
+    mode: 'stream' | 'plain',
+    result: AnswerResult | StreamResult,
+    beganAtMs: number,
+  ): void {
+    const seconds = (this.#options.monotonicMs() - beganAtMs) / 1000;
+    this.#options.events.finished({ api, mode, outcome: outcomeOf(result), seconds });
   }
 
   #countStreams(change: 1 | -1): void {

@@ -26,6 +26,7 @@ export function createLedgerEvents(registry: Registry, logger: Logger): LedgerEv
     labelNames: ['depth', 'outcome'],
     registers: [registry],
   });
+  for (const depth of ['quick', 'full']) checks.inc({ depth, outcome: 'violated' }, 0);
   return {
     conservationChecked(depth, violated) {
       const total = violated.reduce(

@@ -60,6 +60,7 @@ function recordSettlement(
   const { action, carrier } = settlement;
   if (action === 'progress') return;
   metrics.settlements.inc({ carrier: carrier ?? action, outcome: row.outcome });
+  countCharge(metrics, settlement, row);
   const fields = { requestId: settlement.reservationId, outcome: row.outcome };
   if (row.outcome === 'orphan_released') {
     metrics.orphans.inc();
@@ -77,4 +78,15 @@ function recordSettlement(
     metrics.writtenOff.inc(microForMetric(row.writtenOffMicro));
     logger.error(fields, 'usage written off');
   }
+}
+
+/** Settlements repeat; only the one that changed the books counts. */
+function countCharge(
+  metrics: ReservationMetrics,
+  { poolUsed }: SettlementInput,
+  { outcome, chargeMicro }: SettlementResult,
+): void {
+  if (outcome !== 'finalized' && outcome !== 'late_captured') return;
+  if (chargeMicro > 0n)
+    metrics.charged.inc({ pool: poolUsed ?? 'unknown' }, microForMetric(chargeMicro));
 }

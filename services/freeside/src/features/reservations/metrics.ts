@@ -5,7 +5,17 @@ export type ReservationMetrics = ReturnType<typeof createReservationMetrics>;
 /** Holds and settlements as Prometheus sees them. */
 export function createReservationMetrics(registry: Registry) {
   const registers = [registry];
-  return { ...decisions(registers), ...rareEvents(registers), ...batches(registers) };
+  const metrics = { ...decisions(registers), ...rareEvents(registers), ...batches(registers) };
+  exposeFromTheStart(metrics);
+  return metrics;
+}
+
+/** What alerts watch, as 0: a counter that appears with its first event hides it from a rate. */
+function exposeFromTheStart({ settlements, usageEvents }: ReturnType<typeof decisions>): void {
+  for (const outcome of ['finalized', 'parked', 'retried']) usageEvents.inc({ outcome }, 0);
+  for (const carrier of ['done_event', 'response_header', 'usage_event', 'journal', 'reconcile']) {
+    settlements.inc({ carrier, outcome: 'finalized' }, 0);
+  }
 }
 
 function decisions(registers: Registry[]) {
@@ -26,6 +36,12 @@ function decisions(registers: Registry[]) {
       name: 'freeside_hold_releases_total',
       help: 'Holds given back because nothing reached the client, by reason.',
       labelNames: ['reason'],
+      registers,
+    }),
+    charged: new Counter({
+      name: 'freeside_charged_micro_total',
+      help: 'Micro-credits charged by settlements, later corrections not counted, by pool.',
+      labelNames: ['pool'],
       registers,
     }),
     usageEvents: new Counter({
@@ -94,4 +110,16 @@ function batches(registers: Registry[]) {
       registers,
     }),
   };
+}
+
+/** `freeside_ledger_queue_depth`, read when the metrics are. */
+export function observeQueueDepth(registry: Registry, waiting: () => number): void {
+  new Gauge({
+    name: 'freeside_ledger_queue_depth',
+    help: 'Ledger operations that wait for the next statement.',
+    registers: [registry],
+    collect() {
+      this.set(waiting());
+    },
+  });
 }

@@ -3,6 +3,7 @@ import { Value } from 'typebox/value';
 import { USAGE_STREAM, UsageEvent } from '@arrakis/contracts';
 import { ensureUsageStreams } from '@arrakis/nats';
 import { ProblemError, type Logger } from '@arrakis/service-kit';
+import { continueTrace, type ActiveSpan } from '@arrakis/telemetry';
 import type { JetStreamClient, JetStreamManager, JsMsg } from '@nats-io/jetstream';
 import { AckPolicy } from '@nats-io/jetstream';
 import type { ReservationEvents } from './events.ts';
@@ -12,6 +13,7 @@ const SECOND_NS = 1_000_000_000;
 /** How many events may be on their way to the database at once. */
 const MAX_IN_FLIGHT = 1_000;
 const RETRY_DELAY_MS = 2_000;
+const TRACE_HEADER = 'traceparent';
 
 export interface UsageConsumerOptions {
   /** Waits for the first connection; called again whenever consuming was interrupted. */
@@ -82,14 +84,23 @@ export class UsageConsumer {
     }
   }
 
-  async #handle(message: JsMsg): Promise<void> {
+  #handle(message: JsMsg): Promise<void> {
+    const traceparent = message.headers?.get(TRACE_HEADER);
+    return continueTrace(traceparent, 'process usage', { kind: 'consumer' }, (span) =>
+      this.#settle(message, span),
+    );
+  }
+
+  async #settle(message: JsMsg, span: ActiveSpan): Promise<void> {
     const event = parse(message);
     try {
       if (event === undefined) {
         await this.#park(message, 'malformed');
         return;
       }
+      span.set({ 'arrakis.request_id': event.budget_reservation_id });
       const result = await this.#options.settle(toSettlement(event));
+      span.set({ 'arrakis.outcome': result.outcome });
       if (result.outcome === 'unknown') {
         await this.#park(message, 'unknown_reservation');
         return;
@@ -97,6 +108,7 @@ export class UsageConsumer {
       message.ack();
       this.#options.events.usageEventConsumed(result.outcome);
     } catch (error) {
+      span.fail('settlement_failed');
       await this.#retryOrPark(message, error);
     }
   }

@@ -23,16 +23,17 @@ export function startJobs(
   jobs: readonly PeriodicJob[],
   deps: { readonly registry: Registry; readonly logger: Logger },
 ): JobScheduler {
+  // Not `job`: that label is Prometheus's own, and a scrape would rename ours.
   const runs = new Counter({
     name: 'freeside_job_runs_total',
     help: 'Runs of periodic jobs.',
-    labelNames: ['job', 'outcome'],
+    labelNames: ['task', 'outcome'],
     registers: [deps.registry],
   });
   const lastSuccess = new Gauge({
     name: 'freeside_job_last_success_timestamp_seconds',
     help: 'When the job last ended well.',
-    labelNames: ['job'],
+    labelNames: ['task'],
     registers: [deps.registry],
   });
   const loops = jobs.map((job) => startLoop(job, { ...deps, runs, lastSuccess }));
@@ -54,6 +55,7 @@ function startLoop(job: PeriodicJob, deps: LoopDeps): () => Promise<void> {
   let stopped = false;
   let running = Promise.resolve();
 
+  for (const outcome of ['ok', 'failed']) deps.runs.inc({ task: job.name, outcome }, 0);
   const schedule = (inMs: number) => {
     timer = setTimeout(() => {
       running = runOnce(job, deps).finally(() => {
@@ -73,11 +75,11 @@ function startLoop(job: PeriodicJob, deps: LoopDeps): () => Promise<void> {
 async function runOnce(job: PeriodicJob, deps: LoopDeps): Promise<void> {
   try {
     const changed = await job.run();
-    deps.runs.inc({ job: job.name, outcome: 'ok' });
-    deps.lastSuccess.setToCurrentTime({ job: job.name });
+    deps.runs.inc({ task: job.name, outcome: 'ok' });
+    deps.lastSuccess.setToCurrentTime({ task: job.name });
     if (changed > 0) deps.logger.info({ job: job.name, changed }, 'job changed something');
   } catch (error) {
-    deps.runs.inc({ job: job.name, outcome: 'failed' });
+    deps.runs.inc({ task: job.name, outcome: 'failed' });
     deps.logger.error({ job: job.name, err: describeError(error) }, 'job failed');
   }
 }
