@@ -4,11 +4,10 @@ import { createLogger, createRegistry, describeEnv } from '@arrakis/service-kit'
 import { FinnEnv } from '../services/finn/src/config/env.ts';
 import { buildApp, type FreesideContext } from '../services/freeside/src/app.ts';
 import { FreesideEnv } from '../services/freeside/src/config/env.ts';
-import { createLedgerEvents } from '../services/freeside/src/features/ledger/events.ts';
-import { createReservationEvents } from '../services/freeside/src/features/reservations/events.ts';
 import { runScript, say } from './lib/entry.ts';
+import { metricsDocument } from './lib/metrics-document.ts';
 
-/** Writes what is made from code: `.env.example`, the API description. CI fails when it is stale. */
+/** Writes what is made from code: `.env.example`, the API description, the list of metrics. CI fails when it is stale. */
 
 const ROOT = resolve(import.meta.dirname, '..');
 
@@ -44,29 +43,8 @@ async function openApi(): Promise<string> {
   return `${document}\n`;
 }
 
-/** Name, type, labels and help of the metrics that the reservation and ledger slices expose. */
-async function ledgerMetrics(): Promise<string> {
-  const registry = createRegistry('generate');
-  registry.clear();
-  const logger = createLogger({ service: 'generate', level: 'silent' });
-  createReservationEvents(registry, logger);
-  createLedgerEvents(registry, logger);
-  const rows = (await registry.getMetricsAsJSON())
-    .map(({ name, type, help }) => `| \`${name}\` | ${String(type)} | ${help} |`)
-    .sort();
-  return `# Metrics of the ledger
-
-Made by \`make generate\`. Every process also exposes the default metrics of prom-client and
-\`http_requests_total\`, \`http_request_duration_seconds\` on its admin port.
-
-| name | type | what |
-| --- | --- | --- |
-${rows.join('\n')}
-`;
-}
-
 await runScript('generate', async () => {
   write('.env.example', envExample());
   write('docs/generated/openapi.json', await openApi());
-  write('docs/generated/metrics.md', await ledgerMetrics());
+  write('docs/generated/metrics.md', metricsDocument());
 });
