@@ -5,7 +5,7 @@
 .SUFFIXES:
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs reset api-key signing-key model env install test lint typecheck architecture unit integration \
-	e2e generate format
+	e2e generate format test-crash test-crash-sabotage simulate bench audit sbom fuzz parked dashboard-picture
 
 BIN := node_modules/.bin
 NODE := $(BIN)/node
@@ -13,11 +13,15 @@ UP := $(NODE) scripts/up/main.ts
 NPM := npm run --silent
 VITEST := $(NODE) $(BIN)/vitest run
 RESULTS := .arrakis/test-results.json
+SEED := 1
+N := 100000
+FROM := 1
+EXAMPLES := 300
 
 help: ## List what can be made
 	@echo 'make <target>   (ports: PORT_OFFSET=100 make up; more in docs/getting-started.md)'
 	@echo
-	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
 up: install ## Start everything here, stream a first answer, print the key and a curl line
 	@$(UP) up
@@ -76,6 +80,34 @@ integration: install ## Tests against real PostgreSQL, Redis and NATS, which the
 
 e2e: install ## Tests with real processes
 	@$(VITEST) --project e2e
+
+test-crash: install ## Break everything under load as SEED says, then audit the books: make test-crash SEED=7
+	@$(NODE) test/crash/main.ts --seed $(SEED) $(if $(SECONDS),--seconds $(SECONDS))
+
+test-crash-sabotage: install ## Take each guard out in turn: the crash test must go red every time
+	@$(NODE) test/crash/sabotage/main.ts --seed $(SEED)
+
+simulate: install ## Simulated histories of the whole metering: make simulate N=1000000 FROM=1
+	@$(NODE) loadtest/simulate.ts $(N) $(FROM)
+
+bench: install ## Measure ourselves beside the provider alone and a peer; writes table and chart into docs
+	@$(NODE) loadtest/bench/main.ts $(A)
+
+audit: install ## npm audit, judged with the exceptions we explain; and the lockfile rules
+	@$(NODE) scripts/dependencies/check.ts
+	@$(NODE) scripts/dependencies/audit.ts
+
+sbom: install ## Write the CycloneDX bill of materials of what ships to .arrakis/sbom.cdx.json
+	@$(NODE) scripts/dependencies/sbom.ts
+
+fuzz: install ## Fuzz the public API for longer: make fuzz SEED=7 EXAMPLES=300
+	@FUZZ_SEED=$(SEED) FUZZ_EXAMPLES=$(EXAMPLES) $(VITEST) test/front/fuzz.test.ts
+
+parked: install ## Usage events that were put aside: NATS_URL=... make parked A=list
+	@$(NODE) scripts/parked.ts $(A)
+
+dashboard-picture: install ## Draw the Grafana dashboard from real traffic into docs/images
+	@$(NODE) scripts/dashboard-picture.ts
 
 generate: install ## Write the generated files anew
 	@$(NPM) generate

@@ -4,7 +4,12 @@ import { writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { JWKS_PATH } from '@arrakis/contracts';
-import { findFreePort, spawnService, type SpawnedService } from '@arrakis/testkit';
+import {
+  findFreePort,
+  spawnService,
+  type ServiceOutput,
+  type SpawnedService,
+} from '@arrakis/testkit';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 
@@ -30,6 +35,8 @@ export interface SystemOptions {
   readonly replicas?: Partial<Record<ServiceKind, number>>;
   /** A wire in between: returns the URL that this service is to use for that dependency. */
   readonly route?: (from: ServiceName, to: Dependency, url: string) => string;
+  /** Where each process's stdout goes; kept by default. */
+  readonly output?: (name: ServiceName) => ServiceOutput;
   /** Added to the environment of each process of that kind. */
   readonly env?: Partial<Record<ServiceKind, Readonly<Record<string, string>>>>;
 }
@@ -84,6 +91,7 @@ export async function createSystem(options: SystemOptions): Promise<System> {
       env,
       readyUrl: `${member.adminUrl}/readyz`,
       readyTimeoutMs: 60_000,
+      output: options.output?.(name) ?? 'collect',
     });
     processes.set(name, started);
     return started;

@@ -1,0 +1,122 @@
+import { createLogger, createRegistry } from '@arrakis/service-kit';
+import { waitFor } from '@arrakis/testkit';
+import type { Pool } from 'pg';
+import { createLedgerEvents } from '../../../services/freeside/src/features/ledger/events.ts';
+import { ledgerJobs } from '../../../services/freeside/src/features/ledger/ledger.job.ts';
+import { LedgerService } from '../../../services/freeside/src/features/ledger/service.ts';
+import { createReservationEvents } from '../../../services/freeside/src/features/reservations/events.ts';
+import {
+  openReservationsJob,
+  orphanJob,
+  reconciliationJob,
+} from '../../../services/freeside/src/features/reservations/reservation.job.ts';
+import { ReservationService } from '../../../services/freeside/src/features/reservations/service.ts';
+import type { Evidence, Verdict, World } from '../types.ts';
+import { inSnapshot } from './books.ts';
+import { Findings } from './findings.ts';
+
+export const JOBS_TWICE = 'a second run of every job changes nothing';
+export const REPLAY = 'a replay of every usage event changes nothing';
+
+const CONSUMED_WITHIN_MS = 30_000;
+const PUBLISHED_AT_A_TIME = 64;
+
+/**
+ * Does everything again that may come twice. Every job runs once to be up to date, then again;
+ * every usage event is published with an id of its own, so that the stream takes it for a new one.
+ */
+export async function auditRepetition(
+  world: World,
+  _evidence: Evidence,
+): Promise<readonly Verdict[]> {
+  await runJobs(world.auditDb);
+  const before = await readTables(world.auditDb);
+  const jobs = await runJobs(world.auditDb);
+  const afterJobs = await readTables(world.auditDb);
+  const { published, left } = await replay(world);
+  const afterReplay = await readTables(world.auditDb);
+  const replayed = compare(REPLAY, afterJobs, afterReplay, `${published} events`);
+  return [
+    compare(JOBS_TWICE, before, afterJobs, `${jobs} jobs`),
+    left === 0
+      ? replayed
+      : { ...replayed, ok: false, detail: `${left} events are not consumed; ${replayed.detail}` },
+  ];
+}
+
+/** The job functions of the worker, on services of their own. Returns how many there are. */
+async function runJobs(db: Pool): Promise<number> {
+  const registry = createRegistry('crash-test');
+  const logger = createLogger({ service: 'crash-test', level: 'silent' });
+  const reservations = new ReservationService({
+    db,
+    events: createReservationEvents(registry, logger),
+  });
+  const ledger = new LedgerService(db, createLedgerEvents(registry, logger));
+  const jobs = [
+    orphanJob(reservations),
+    reconciliationJob(reservations),
+    openReservationsJob(reservations),
+    ...ledgerJobs(ledger),
+  ];
+  for (const job of jobs) await job.run();
+  await reservations.drain();
+  return jobs.length;
+}
+
+interface Replayed {
+  readonly published: number;
+  /** Events that the worker could not bring home, as if they told something new. */
+  readonly left: number;
+}
+
+async function replay({ usage }: World): Promise<Replayed> {
+  const events = usage
+    .captured()
+    .filter(({ replayed }) => !replayed)
+    .map(({ raw }) => raw);
+  for (let first = 0; first < events.length; first += PUBLISHED_AT_A_TIME) {
+    const batch = events.slice(first, first + PUBLISHED_AT_A_TIME);
+    await Promise.all(batch.map((raw) => usage.publish(raw)));
+  }
+  let left = events.length;
+  const isConsumed = async (): Promise<boolean> => {
+    left = await usage.pending();
+    return left === 0;
+  };
+  await waitFor(isConsumed, { timeoutMs: CONSUMED_WITHIN_MS, intervalMs: 50 }).catch(() => false);
+  return { published: events.length, left };
+}
+
+/** Each row as text, by its table and key. */
+type Tables = ReadonlyMap<string, string>;
+
+function readTables(db: Pool): Promise<Tables> {
+  return inSnapshot(db, async (tx) => {
+    const { rows } = await tx.query<{ key: string; row: string }>(
+      `SELECT 'accounts ' || id AS key, t::text AS row FROM freeside.accounts t
+       UNION ALL SELECT 'ledger_entries ' || id, t::text FROM freeside.ledger_entries t
+       UNION ALL SELECT 'budget_reservations ' || id, t::text FROM freeside.budget_reservations t
+       UNION ALL SELECT 'spend_events ' || id, t::text FROM freeside.spend_events t
+       UNION ALL SELECT 'spend_corrections ' || id, t::text FROM freeside.spend_corrections t
+       UNION ALL SELECT 'credit_lots ' || id, t::text FROM freeside.credit_lots t
+       UNION ALL SELECT 'credit_lot_allocations ' || reservation_id || ' ' || lot_id, t::text
+         FROM freeside.credit_lot_allocations t
+       UNION ALL SELECT 'credit_lot_adjustments ' || id, t::text
+         FROM freeside.credit_lot_adjustments t
+       UNION ALL SELECT 'api_key_usage ' || key_id, t::text FROM freeside.api_key_usage t`,
+    );
+    return new Map(rows.map(({ key, row }) => [key, row]));
+  });
+}
+
+function compare(invariant: string, before: Tables, after: Tables, figures: string): Verdict {
+  const findings = new Findings(invariant);
+  for (const [key, row] of after) {
+    const was = before.get(key);
+    if (was === undefined) findings.violated(`new: ${key} ${row}`);
+    else if (was !== row) findings.violated(`changed: ${key} from ${was} to ${row}`);
+  }
+  for (const key of before.keys()) if (!after.has(key)) findings.violated(`gone: ${key}`);
+  return findings.verdict(`${figures}, ${after.size} rows as before`);
+}
