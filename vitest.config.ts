@@ -12,14 +12,14 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['{packages,services,scripts}/**/*.test.ts'],
+          include: ['{packages,services,scripts,loadtest}/**/*.test.ts'],
           exclude: [...exclude, '**/*.int.test.ts', '**/*.security.test.ts'],
         },
       },
       {
         test: {
           name: 'integration',
-          include: ['{packages,services,scripts}/**/*.{int,security}.test.ts'],
+          include: ['{packages,services,scripts,loadtest}/**/*.{int,security}.test.ts'],
           exclude,
           globalSetup: ['packages/testkit/src/vitest-global-setup.ts'],
           testTimeout: 30_000,

@@ -21,3 +21,19 @@ test('a connection that leads nowhere any more is replaced, long before TCP give
     await server.drop();
   }
 });
+
+test('a stall of our own process fails no command that Redis has answered', async () => {
+  const server = await createTestRedis();
+  const redis = connectRedis(server.url, () => undefined);
+  try {
+    await waitFor(async () => (await redis.ping().catch(() => '')) === 'PONG');
+    const answers = Promise.all(Array.from({ length: 64 }, (_, n) => redis.set(`key ${n}`, n)));
+    await new Promise(setImmediate);
+    const until = performance.now() + 1_300;
+    while (performance.now() < until);
+    expect(new Set(await answers)).toEqual(new Set(['OK']));
+  } finally {
+    redis.disconnect();
+    await server.drop();
+  }
+});

@@ -8,15 +8,30 @@ const RECONNECT_MAX_MS = 1_000;
 const SOCKET_TIMEOUT_MS = 3_000;
 
 /**
+ * Gives each command its time, and one look at the socket more: after a stall of our own process the
+ * timers run first, and would fail every command whose answer has long been lying there.
+ */
+class DeadlineRedis extends Redis {
+  override sendCommand(...[command, stream]: Parameters<Redis['sendCommand']>): unknown {
+    const timer = setTimeout(
+      () => setImmediate(() => command.reject(new Error('Command timed out'))),
+      COMMAND_TIMEOUT_MS,
+    );
+    const settled = (): void => clearTimeout(timer);
+    command.promise.then(settled, settled);
+    return super.sendCommand(command, stream);
+  }
+}
+
+/**
  * Redis for decisions that must be made now or not at all: no queue while it is away, no second
  * try of a command that may have been executed.
  */
 export function connectRedis(url: string, onError: (error: unknown) => void): Redis {
-  const redis = new Redis(url, {
+  const redis = new DeadlineRedis(url, {
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
-    commandTimeout: COMMAND_TIMEOUT_MS,
     connectTimeout: COMMAND_TIMEOUT_MS,
     // A failover behind a silent network would otherwise time out every command for as long as
     // TCP hopes, which is a quarter of an hour.

@@ -29,6 +29,12 @@ import { UsageConsumer } from './features/reservations/usage.consumer.ts';
 import { startJobs } from './features/scheduling/periodic-job.ts';
 import { connectNats } from './nats.ts';
 
+/**
+ * Most events report what the api is settling at this very moment: a little later they find it done,
+ * need no lock, and there are more of them to a statement.
+ */
+const EVENT_PATIENCE_MS = 100;
+
 /** The role `worker`: settles from usage events and runs the scheduled jobs; safe to replicate. */
 export async function startWorker(
   config: FreesideConfig,
@@ -51,7 +57,7 @@ export async function startWorker(
   let nats: NatsConnection | undefined;
 
   const events = createReservationEvents(registry, logger);
-  const reservations = new ReservationService({ db, events });
+  const reservations = new ReservationService({ db, events, patienceMs: EVENT_PATIENCE_MS });
   const ledger = new LedgerService(db, createLedgerEvents(registry, logger));
   const consumer = new UsageConsumer({
     connect: async () => {

@@ -138,6 +138,15 @@ describe('group commit', () => {
     expect(batches.map((batch) => batch.length)).toEqual([2, 2, 1]);
   });
 
+  it('lets patient ones wait no longer once they fill a batch', async () => {
+    const { commit, batches } = create({ maxBatch: 2, patienceMs: 3_600_000 });
+    await Promise.all(['a', 'b', 'c', 'd'].map((op) => commit.submit(op, false)));
+    expect(batches).toEqual([
+      ['a', 'b'],
+      ['c', 'd'],
+    ]);
+  });
+
   it('tries a batch that met a transient failure once more as a whole', async () => {
     const batches: string[][] = [];
     const { commit } = create({

@@ -83,16 +83,22 @@ export class GroupCommit<Operation, Result> {
   }
 
   #schedulePatient(): void {
-    if (this.#patience !== undefined || this.#patientInFlight || this.#patient.length === 0) return;
-    this.#patience = setTimeout(() => {
-      this.#patience = undefined;
-      if (this.#patientInFlight || this.#patient.length === 0) return;
-      this.#patientInFlight = true;
-      void this.#run(this.#patient.splice(0, this.#options.maxBatch)).finally(() => {
-        this.#patientInFlight = false;
-        this.#schedulePatient();
-      });
-    }, this.#options.patienceMs);
+    if (this.#patientInFlight || this.#patient.length === 0) return;
+    // A batch that is full gains nothing by waiting.
+    if (this.#patient.length >= this.#options.maxBatch) this.#runPatient();
+    else this.#patience ??= setTimeout(() => this.#runPatient(), this.#options.patienceMs);
+  }
+
+  #runPatient(): void {
+    clearTimeout(this.#patience);
+    this.#patience = undefined;
+    // An urgent batch may have taken them along meanwhile.
+    if (this.#patient.length === 0) return;
+    this.#patientInFlight = true;
+    void this.#run(this.#patient.splice(0, this.#options.maxBatch)).finally(() => {
+      this.#patientInFlight = false;
+      this.#schedulePatient();
+    });
   }
 
   async #run(batch: readonly Waiting<Operation, Result>[]): Promise<void> {
