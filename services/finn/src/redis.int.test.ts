@@ -37,3 +37,11 @@ test('a stall of our own process fails no command that Redis has answered', asyn
     await server.drop();
   }
 });
+
+test.each(['http://:password@127.0.0.1', 'password', ''])(
+  'a URL of another kind is refused without repeating it: %s',
+  (url) => {
+    const connect = (): unknown => connectRedis(url, () => undefined);
+    expect(connect).toThrow('REDIS_URL must be like');
+  },
+);

@@ -26,8 +26,14 @@ class DeadlineRedis extends Redis {
 /**
  * Redis for decisions that must be made now or not at all: no queue while it is away, no second
  * try of a command that may have been executed.
+ *
+ * @throws Error when the URL can't be right. ioredis would take it for a path, and its errors would
+ *   repeat the password.
  */
 export function connectRedis(url: string, onError: (error: unknown) => void): Redis {
+  if (!URL.canParse(url) || !/^rediss?:$/.test(new URL(url).protocol)) {
+    throw new Error('REDIS_URL must be like redis://:password@host:6379');
+  }
   const redis = new DeadlineRedis(url, {
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,

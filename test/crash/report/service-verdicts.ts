@@ -40,11 +40,14 @@ function isFailure({ outcome }: CallRecord): boolean {
   return outcome === 'unavailable' || outcome === 'cut' || outcome === 'no_answer';
 }
 
-/** Calls that the provider itself let down: a gateway can't answer for it. */
+/**
+ * Calls that the provider itself let down: a gateway can't answer for it. One that stalls is given up
+ * by finn, so its own record doesn't say that it failed.
+ */
 function troubledMarkers(provider: readonly ProviderRecord[]): Set<string> {
   return new Set(
     provider
-      .filter(({ outcome }) => outcome === 'failed' || outcome === 'cut')
+      .filter(({ outcome, plan }) => outcome === 'failed' || outcome === 'cut' || plan === 'stall')
       .map(({ marker }) => marker),
   );
 }

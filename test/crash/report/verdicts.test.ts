@@ -89,6 +89,10 @@ describe('a failed call', () => {
       outcome: 'failed',
     };
     expect(service({ calls: [failed], provider: [provider] })).toEqual([true, true]);
+    const stalled: ProviderRecord = { ...provider, plan: 'stall', outcome: 'aborted_by_finn' };
+    expect(service({ calls: [failed], provider: [stalled] })).toEqual([true, true]);
+    const left: ProviderRecord = { ...stalled, plan: 'whole' };
+    expect(service({ calls: [failed], provider: [left] })).toEqual([true, false]);
   });
 
   it('is rude without Retry-After or with another 5xx, at any time', () => {
