@@ -38,11 +38,8 @@ export interface Inference {
 }
 
 const NOTE_PERIOD_MS = 2_000;
-/**
- * Service is promised back 2 s after one replica of two is lost and 10 s after PostgreSQL is back:
- * the first try comes within the one, no pause between two tries is as long as the other.
- */
-const BREAKER = { failures: 3, firstHalfOpenAfterMs: 500, halfOpenAfterMs: 8_000 } as const;
+/** Service is promised back 2 s after one replica of two is lost: no pause is as long as that. */
+const BREAKER = { failures: 3, firstHalfOpenAfterMs: 500, halfOpenAfterMs: 1_500 } as const;
 
 /** The inference service with everything of its own behind it. */
 export function createInference(options: InferenceOptions): Inference {
