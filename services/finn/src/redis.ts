@@ -3,7 +3,7 @@ import { defineReplayCommands } from './features/s2s-auth/replay.store.ts';
 
 /** A caller waits for this; longer and it is told to come back. */
 const COMMAND_TIMEOUT_MS = 1_000;
-const RECONNECT_MAX_MS = 1_000;
+const RECONNECT_MAX_MS = 250;
 /** A connection on which an answer is overdue for this long leads nowhere: make a new one. */
 const SOCKET_TIMEOUT_MS = 3_000;
 

@@ -39,7 +39,7 @@ export interface Inference {
 
 const NOTE_PERIOD_MS = 2_000;
 /** Service is promised back 2 s after one replica of two is lost: no pause is as long as that. */
-const BREAKER = { failures: 3, firstHalfOpenAfterMs: 500, halfOpenAfterMs: 1_500 } as const;
+const BREAKER = { failures: 3, firstHalfOpenAfterMs: 500, halfOpenAfterMs: 1_000 } as const;
 
 /** The inference service with everything of its own behind it. */
 export function createInference(options: InferenceOptions): Inference {
