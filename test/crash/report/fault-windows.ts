@@ -6,8 +6,11 @@ import type { CallRecord, FaultKind, FaultRecord } from '../types.ts';
  * clock of open holds) excuses no failed call at all.
  */
 export const RECOVERY_MS = {
-  /** "Service back within 10 s of Postgres." */
-  postgres: 10_000,
+  /**
+   * "Service back within 10 s of Postgres"; and of Redis, without which no replica of finn is ready
+   * either: all of them have to be found ready again before anybody is sent to one.
+   */
+  everyReplica: 10_000,
   /** "Within 2 s of one replica of two"; also for its wires. */
   replica: 2_000,
 } as const;
@@ -20,7 +23,7 @@ export interface FaultWindow {
 
 /** When a fault is done with what clients may see of it. */
 export function windowOf(fault: FaultRecord): FaultWindow {
-  const allowanceMs = touchesPostgres(fault) ? RECOVERY_MS.postgres : RECOVERY_MS.replica;
+  const allowanceMs = touchesEveryReplica(fault) ? RECOVERY_MS.everyReplica : RECOVERY_MS.replica;
   return { fault, fromMs: fault.startedAtMs, untilMs: fault.healedAtMs + allowanceMs };
 }
 
@@ -51,6 +54,6 @@ export function mayShow(fault: FaultRecord, replica: number): boolean {
   return api === undefined || Number(api) === replica + 1;
 }
 
-function touchesPostgres({ kind, target }: FaultRecord): boolean {
-  return kind.startsWith('postgres-') || target.endsWith('->postgres');
+function touchesEveryReplica({ kind, target }: FaultRecord): boolean {
+  return kind.startsWith('postgres-') || kind === 'redis-restart' || target.endsWith('->postgres');
 }
