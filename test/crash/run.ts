@@ -1,5 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { audit, auditRepetition, startSnapshotChecks } from './audit/audit.ts';
+import { audit } from './audit/audit.ts';
+import { auditRepetition } from './audit/repetition.ts';
+import { startSnapshotChecks } from './audit/snapshot.ts';
 import { FULL_FORM, SHORT_FORM, planFaults } from './faults/plan.ts';
 import { runFaults, type FaultRun } from './faults/run-faults.ts';
 import { supervise, type UnexpectedEnd } from './faults/supervisor.ts';

@@ -4,8 +4,6 @@ import { byReservation, readBooks } from './books.ts';
 import { auditAnsweredOnce, auditParked, auditReports } from './carriers.ts';
 import { auditCharges } from './charges.ts';
 import { auditEquations } from './equations.ts';
-export { startSnapshotChecks } from './snapshot.ts';
-export { auditRepetition } from './repetition.ts';
 import { auditReads, auditReceipts, auditTold } from './told.ts';
 
 /**

@@ -1,7 +1,7 @@
 import type { ServiceName } from '../../support/system.ts';
 import type { FaultKind } from '../types.ts';
 import { createPrng, type Prng } from '../world/prng.ts';
-import type { WireName } from '../world/wires.ts';
+import { WIRE_NAMES } from '../world/wire-names.ts';
 
 /** What can be planned. */
 export type PlannedKind = Exclude<FaultKind, 'machine-starved'>;
@@ -57,24 +57,6 @@ const SERVICES: readonly [ServiceName, ...ServiceName[]] = [
   'finn-2',
   'worker-1',
 ];
-const WIRES: readonly [WireName, ...WireName[]] = [
-  'api-1->postgres',
-  'api-2->postgres',
-  'api-1->finn',
-  'api-2->finn',
-  'client->api-1',
-  'client->api-2',
-  'finn-1->postgres',
-  'finn-2->postgres',
-  'finn-1->redis',
-  'finn-2->redis',
-  'finn-1->nats',
-  'finn-2->nats',
-  'finn-1->jwks',
-  'finn-2->jwks',
-  'worker-1->postgres',
-  'worker-1->nats',
-];
 /** Sessions of one database role, or of both. */
 const SESSIONS = ['freeside_app', 'loa_finn_ro', 'everyone'] as const;
 
@@ -123,7 +105,7 @@ function chooseTarget(prng: Prng, kind: PlannedKind, isFree: (victim: string) =>
     case 'wire-cut':
     case 'wire-delay':
     case 'wire-black-hole':
-      return firstFree(prng, WIRES, isFree);
+      return firstFree(prng, WIRE_NAMES, isFree);
     case 'postgres-terminate':
       return prng.pick(SESSIONS);
     case 'postgres-crash':

@@ -4,7 +4,7 @@ import { Client } from 'pg';
 import type { ServiceName } from '../../support/system.ts';
 import type { CapturedUsage } from '../types.ts';
 import { stepClock } from '../world/clock-step.ts';
-import type { WireName } from '../world/wires.ts';
+import type { WireName } from '../world/wire-names.ts';
 import type { BreakableWorld } from '../world/world.ts';
 import type { PlannedFault } from './plan.ts';
 import type { Supervisor } from './supervisor.ts';

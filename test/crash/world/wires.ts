@@ -1,8 +1,6 @@
 import { startTcpRelay, type TcpRelay } from '@arrakis/testkit';
-import type { Dependency, ServiceName, SystemOptions } from '../../support/system.ts';
-
-/** Who speaks to whom: `api-1->postgres`, `client->api-2`. */
-export type WireName = `${ServiceName | 'client'}->${Dependency | ServiceName}`;
+import type { Dependency, SystemOptions } from '../../support/system.ts';
+import { WIRE_NAMES, type WireName } from './wire-names.ts';
 
 export interface Wires {
   readonly names: readonly WireName[];
@@ -13,25 +11,6 @@ export interface Wires {
   restoreAll(): Promise<void>;
   close(): Promise<void>;
 }
-
-const WIRE_NAMES: readonly WireName[] = [
-  'client->api-1',
-  'client->api-2',
-  'api-1->postgres',
-  'api-2->postgres',
-  'api-1->finn',
-  'api-2->finn',
-  'finn-1->postgres',
-  'finn-2->postgres',
-  'finn-1->redis',
-  'finn-2->redis',
-  'finn-1->nats',
-  'finn-2->nats',
-  'finn-1->jwks',
-  'finn-2->jwks',
-  'worker-1->postgres',
-  'worker-1->nats',
-];
 
 /** Ports of what is known before the services are; the wires to clients' apis are aimed later. */
 export type WirePorts = Readonly<Record<Dependency, number>>;

@@ -16,7 +16,8 @@ import { controlBackends, type BackendControl } from './backend-control.ts';
 import { startBalancer, type Balancer } from './balancer.ts';
 import { makeCommunities, planCommunities } from './communities.ts';
 import { openUsageWire } from './usage-wire.ts';
-import { startWires, type WireName, type Wires } from './wires.ts';
+import type { WireName } from './wire-names.ts';
+import { startWires, type Wires } from './wires.ts';
 
 /** A world with the means to break it. */
 export interface BreakableWorld extends World {
