@@ -6,6 +6,7 @@ export {
 } from './admin-server.ts';
 export { EnvError, SecretString, loadEnv, type EnvFault, type SecretStringOptions } from './env.ts';
 export { describeEnv } from './env-document.ts';
+export { signEs256, verifyEs256 } from './es256.ts';
 export { createHttpApp, type HttpAppOptions } from './http/app.ts';
 export { headerText } from './http/header-text.ts';
 export { errorResponses } from './http/problem-schemas.ts';

@@ -1,7 +1,7 @@
 import { LIMITS } from '@arrakis/contracts';
 import { createHttpApp, errorResponses, serviceVersion, type Logger } from '@arrakis/service-kit';
-import helmet from '@fastify/helmet';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import helmet from 'helmet';
 import type { Registry } from 'prom-client';
 import { Type } from 'typebox';
 import { registerDocumentation } from './documentation.ts';
@@ -49,7 +49,7 @@ export async function buildApp(context: FreesideContext): Promise<FastifyInstanc
     envelope: (url) => (url.startsWith('/v1/') ? 'openai' : 'problem'),
   });
   decoratePrincipal(app);
-  await registerProtection(app);
+  registerProtection(app);
   await registerDocumentation(app);
   await app.register(jwksRoutes({ jwks: context.jwks }));
   registerHealth(app);
@@ -72,9 +72,12 @@ function registerApi(app: FastifyInstance, context: FreesideContext): void {
   registerBillingRoutes(app, { billing, authenticate: mayRead });
 }
 
-/** An API has nothing to run in a browser; the documentation's pages bring their own policy. */
-async function registerProtection(app: FastifyInstance): Promise<void> {
-  await app.register(helmet, {
+/**
+ * An API has nothing to run in a browser; the documentation's pages bring their own policy. One
+ * middleware for all requests: Fastify's plugin makes one for each.
+ */
+function registerProtection(app: FastifyInstance): void {
+  const setHeaders = helmet({
     contentSecurityPolicy: {
       useDefaults: false,
       directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
@@ -82,10 +85,14 @@ async function registerProtection(app: FastifyInstance): Promise<void> {
     // JWKS and the OpenAPI document are public: other origins may read them.
     crossOriginResourcePolicy: { policy: 'cross-origin' },
   });
-  // What is refused before helmet's own hook had its turn.
-  app.addHook('onSend', (_request, reply, _payload, done) => {
-    if (!reply.raw.hasHeader('x-content-type-options')) reply.helmet();
-    done();
+  const protect = (request: FastifyRequest, reply: FastifyReply, done: () => void): void => {
+    setHeaders(request.raw, reply.raw, done);
+  };
+  app.addHook('onRequest', protect);
+  // What is refused before that hook had its turn.
+  app.addHook('onSend', (request, reply, _payload, done) => {
+    if (reply.raw.hasHeader('x-content-type-options')) done();
+    else protect(request, reply, done);
   });
 }
 

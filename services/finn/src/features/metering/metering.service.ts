@@ -9,6 +9,11 @@ import { createUsagePublisher, type RunningPublisher } from './usage.publisher.t
 
 /** Unacknowledged events at a time; after an outage the rest follows as they come back. */
 const MAX_IN_FLIGHT = 256;
+/**
+ * Events wait this long for others to leave with: one write to NATS, and one wake-up of NATS and of
+ * the worker, for all of them. It also keeps them out of the way of the answer.
+ */
+const GATHER_MS = 5;
 const FIRST_RETRY_MS = 100;
 const MAX_RETRY_MS = 10_000;
 /** A full disk refuses every write: say so now and then, count always. */
@@ -61,6 +66,7 @@ class SpooledMetering implements MeteringService {
   #isClosed = false;
   #retryMs = FIRST_RETRY_MS;
   #retry: NodeJS.Timeout | undefined;
+  #gathering: NodeJS.Timeout | undefined;
   #lastWriteErrorMs = -Infinity;
 
   constructor(options: MeteringOptions) {
@@ -128,6 +134,7 @@ class SpooledMetering implements MeteringService {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#retry);
+    clearTimeout(this.#gathering);
     await this.#publisher.close();
     this.#spool.close();
   }
@@ -135,7 +142,7 @@ class SpooledMetering implements MeteringService {
   #finish(entry: SpoolEntry, event: UsageEvent): void {
     this.#spool.finish(entry, event);
     this.#waiting.set(event.budget_reservation_id, event);
-    this.#pump();
+    this.#gathering ??= setTimeout(() => this.#pump(), GATHER_MS);
   }
 
   #onReady(): void {
@@ -152,6 +159,8 @@ class SpooledMetering implements MeteringService {
   }
 
   #pump(): void {
+    clearTimeout(this.#gathering);
+    this.#gathering = undefined;
     if (!this.#publisher.connected) return;
     for (const [id, event] of this.#waiting) {
       if (this.#inFlight >= MAX_IN_FLIGHT) return;

@@ -9,8 +9,11 @@ const BASE64URL = /^[A-Za-z0-9_-]+$/;
 
 /** A token in compact form whose header is read, and whose signature is not yet verified. */
 export interface CompactToken {
-  readonly compact: string;
   readonly header: Readonly<Record<string, unknown>>;
+  readonly payload: Uint8Array;
+  /** `header.payload` as it was sent (RFC 7515, section 5.2). */
+  readonly signedInput: Uint8Array;
+  readonly signature: Uint8Array;
 }
 
 /** Splits and decodes strictly; nothing that follows has to wonder about the form again. */
@@ -18,12 +21,14 @@ export function decodeCompactToken(token: string): CompactToken | RejectionReaso
   if (token.length > MAX_TOKEN_LENGTH) return 'malformed';
   const parts = token.split('.');
   if (parts.length !== 3 || parts.includes('')) return 'malformed';
-  const [headerBytes, claimsBytes, signature] = parts.map(decodeBase64Url);
-  if (!headerBytes || !claimsBytes || !signature) return 'loose_encoding';
+  const [headerBytes, payload, signature] = parts.map(decodeBase64Url);
+  if (!headerBytes || !payload || !signature) return 'loose_encoding';
   if (signature.length !== SIGNATURE_BYTES) return 'signature_length';
 
   const header = parseFlatObject(headerBytes);
-  return header === undefined ? 'bad_json' : { compact: token, header };
+  if (header === undefined) return 'bad_json';
+  const signedInput = Buffer.from(token.slice(0, token.lastIndexOf('.')), 'ascii');
+  return { header, payload, signedInput, signature };
 }
 
 /**

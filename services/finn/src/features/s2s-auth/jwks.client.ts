@@ -1,4 +1,4 @@
-import { importJWK, type CryptoKey } from 'jose';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import type { S2SIssuer } from '@arrakis/contracts';
 import { Agent, request, type Dispatcher } from 'undici';
 import { parseKeySet, type PublishedKey } from './jwks.domain.ts';
@@ -11,7 +11,7 @@ const MAX_BYTES = 64 * 1024;
 export interface VerificationKey {
   readonly kid: string;
   readonly issuer: S2SIssuer | undefined;
-  readonly key: CryptoKey;
+  readonly key: KeyObject;
 }
 
 /** Fetches the key set that freeside publishes. Failures throw; their message has no body. */
@@ -36,8 +36,7 @@ export class JwksClient {
     }
     const published = parseKeySet(JSON.parse(await readBounded(response.body)));
     if (published === undefined) throw new Error('the key set endpoint sent no key set');
-    const imported = await Promise.all(published.map(importKey));
-    return imported.filter((key) => key !== undefined);
+    return published.map(importKey).filter((key) => key !== undefined);
   }
 
   async close(): Promise<void> {
@@ -57,10 +56,9 @@ async function readBounded(body: Dispatcher.ResponseData['body']): Promise<strin
 }
 
 /** `undefined` for a point that isn't on the curve. */
-async function importKey({ jwk, issuer }: PublishedKey): Promise<VerificationKey | undefined> {
+function importKey({ jwk, issuer }: PublishedKey): VerificationKey | undefined {
   try {
-    const key = await importJWK(jwk, jwk.alg);
-    return key instanceof Uint8Array ? undefined : { kid: jwk.kid, issuer, key };
+    return { kid: jwk.kid, issuer, key: createPublicKey({ key: jwk, format: 'jwk' }) };
   } catch {
     return undefined;
   }

@@ -21,7 +21,7 @@ export interface S2STokenSubject {
 /**
  * Claims of contract v1.0.0.
  *
- * @param token.jti unique for ever; 22 base64url characters carry 128 bits.
+ * @param token.jti unique for ever.
  * @param token.nowSeconds whole seconds since the epoch.
  */
 export function buildClaims(

@@ -1,5 +1,6 @@
-import { randomBytes, sign } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { S2SIssuer } from '@arrakis/contracts';
+import { signEs256 } from '@arrakis/service-kit';
 import {
   buildClaims,
   encodeHeader,
@@ -7,8 +8,6 @@ import {
   type S2STokenSubject,
 } from './s2s-token.domain.ts';
 import type { SigningKey, SigningKeySource } from './signing-key-source.ts';
-
-const JTI_BYTES = 16;
 
 export interface S2STokenServiceOptions {
   readonly keys: SigningKeySource;
@@ -31,22 +30,18 @@ export class S2STokenService {
   }
 
   /**
-   * A compact ES256 JWT, good for 60 s and one use. Synchronous on purpose: signing takes 50 µs of
-   * CPU, and the round trip to a thread pool would quadruple that.
+   * A compact ES256 JWT, good for 60 s and one use. Synchronous on purpose: signing takes 30 µs of
+   * CPU, and the round trip to a thread pool would multiply that.
    */
   sign(subject: S2STokenSubject): string {
     const key = this.#keys.current();
     const claims = buildClaims(subject, {
       issuer: this.#issuer,
-      jti: randomBytes(JTI_BYTES).toString('base64url'),
+      jti: randomUUID(),
       nowSeconds: Math.floor(this.#wallClockMs() / 1000),
     });
     const input = signingInput(this.#encodedHeader(key), claims);
-    const signature = sign('sha256', Buffer.from(input, 'ascii'), {
-      key: key.privateKey,
-      // JOSE wants r || s, not the ASN.1 sequence that OpenSSL writes.
-      dsaEncoding: 'ieee-p1363',
-    });
+    const signature = signEs256(Buffer.from(input, 'ascii'), key.privateKey);
     return `${input}.${signature.toString('base64url')}`;
   }
 
