@@ -1,6 +1,6 @@
 -- Why: one call brings any mix of settlements, releases, orphans and progress notes home, set by
 -- set, so that a batch of hundreds costs a few statements. Same locks and terms as 066. Not breaking.
--- settle_reservations and apply_ledger_batch: the text in force is in 069.
+-- The text in force: of settle_reservations in 069, of apply_ledger_batch in 070.
 --
 -- Plans: the functions keep one generic plan of index look-ups. Planning anew costs more than running,
 -- and a plan made while a table was small or unanalysed would scan it for the rest of the session. An

@@ -13,7 +13,7 @@
 -- Indexes: finalization_id equals the primary key by a CHECK; nobody reads reservations by community;
 --   the order of lots leaves `remaining` out, so that drawing from a lot no longer makes an index entry.
 -- Functions: only apply_ledger_batch() is an entrance. It takes the locks, once, and answers what has
---   been told before without going through the settlement at all.
+--   been told before without going through the settlement at all. Its text in force is in 070.
 -- Lock: ACCESS EXCLUSIVE on budget_reservations, spend_events and credit_lots, for moments. Not breaking.
 
 -- Up Migration

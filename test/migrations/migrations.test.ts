@@ -170,6 +170,8 @@ describe('the roles', () => {
       'UPDATE freeside.api_key_usage SET day_tokens = 0',
       'DELETE FROM freeside.ledger_entries',
       `SELECT freeside.post_entry(gen_random_uuid(), 'minted', 'available', 1, 'mint', NULL, NULL)`,
+      `SELECT freeside.hold_one(gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'n', 'cheap', 1, 1)`,
+      `SELECT freeside.settle_one(gen_random_uuid(), 'release', NULL, 0, 0, NULL, NULL, NULL, NULL)`,
       'CREATE TABLE freeside.mine (a int)',
     ]) {
       await expect(app.query(statement), statement).rejects.toMatchObject({ code: '42501' });

@@ -22,6 +22,10 @@ export const SABOTAGES: Readonly<Record<string, Sabotage>> = {
         fragment: 'WHERE b.finalized_at IS NULL AND b.released_at IS NULL AND CASE i.action',
         replacement: `WHERE (i.action = 'settle' OR b.finalized_at IS NULL AND b.released_at IS NULL) AND CASE i.action`,
       }),
+      replaced('settle_one', {
+        fragment: 'WHERE b.id = of_id AND b.finalized_at IS NULL AND b.released_at IS NULL;',
+        replacement: `WHERE b.id = of_id AND (action = 'settle' OR b.finalized_at IS NULL AND b.released_at IS NULL);`,
+      }),
       toldAgain('settle'),
     ],
     breaks: [TERMINAL, CHARGED_ONCE],
@@ -32,6 +36,10 @@ export const SABOTAGES: Readonly<Record<string, Sabotage>> = {
       without('accounts', 'accounts_balance_sign'),
       replaced('hold_reservations', {
         fragment: 'WHEN a_balance[a] < need THEN',
+        replacement: 'WHEN false THEN',
+      }),
+      replaced('hold_one', {
+        fragment: 'WHEN available_micro < required_micro THEN',
         replacement: 'WHEN false THEN',
       }),
     ],

@@ -69,7 +69,7 @@ const RELEASED: Closing = {
 const ORPHANED: Closing = { ...RELEASED, status: 'orphan_released', settledBy: undefined };
 
 /**
- * The books in memory: what migrations 066 and 067 do in SQL, said once more in the plainest form.
+ * The books in memory: what migrations 066 to 070 do in SQL, said once more in the plainest form.
  * Tests run the same histories through both and compare. Times are milliseconds since the epoch and
  * come from the caller. It changes in place: the simulator runs millions of histories through it.
  */
