@@ -13,7 +13,7 @@ const MAX_IN_FLIGHT = 256;
  * Events wait this long for others to leave with: one write to NATS, and one wake-up of NATS and of
  * the worker, for all of them. It also keeps them out of the way of the answer.
  */
-const GATHER_MS = 5;
+const GATHER_MS = 20;
 const FIRST_RETRY_MS = 100;
 const MAX_RETRY_MS = 10_000;
 /** A full disk refuses every write: say so now and then, count always. */
