@@ -305,6 +305,7 @@ describe('single use', () => {
     await first.body.dump();
     const second = await finn.infer({ prompt: 'x', stream: true }, { token });
     expect(second.statusCode).toBe(401);
+    expect(second.headers['x-contract-version']).toBe('1.0.0');
     expect(await second.body.json()).toMatchObject({ code: 'invalid_token' });
   });
 

@@ -28,7 +28,7 @@ export function addInferenceRoutes(app: FastifyInstance, deps: InferenceRoutesDe
   app.withTypeProvider<TypeBoxTypeProvider>().post(
     INFERENCE_PATH,
     {
-      onRequest: requireToken(auth, events),
+      onRequest: [speakVersion, requireToken(auth, events)],
       schema: { body: InferenceRequest, response: { 200: InferenceResponse } },
     },
     async (request, reply) => {
@@ -65,6 +65,12 @@ function asProblem(refusal: Refusal): ProblemError {
   const headers =
     retryAfterSeconds === undefined ? undefined : { 'retry-after': String(retryAfterSeconds) };
   return new ProblemError({ code, detail, errors, headers });
+}
+
+/** On refusals too: freeside counts every answer under another version than its own. */
+function speakVersion(_request: FastifyRequest, reply: FastifyReply, done: () => void): void {
+  reply.raw.setHeader(HEADERS.contractVersion, CONTRACT_VERSION);
+  done();
 }
 
 /** Anything else in that header is the caller's secret, for all we know. */

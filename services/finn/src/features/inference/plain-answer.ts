@@ -1,5 +1,4 @@
 import {
-  CONTRACT_VERSION,
   HEADERS,
   type FinishReason,
   type InferenceResponse,
@@ -56,7 +55,6 @@ export class PlainAnswer implements Answer {
     const body: InferenceResponse = { content: this.#text, usage, finish_reason: finishReason };
     void this.#reply
       .headers({
-        [HEADERS.contractVersion]: CONTRACT_VERSION,
         [HEADERS.poolUsed]: this.#head.poolUsed,
         [HEADERS.personalityId]: this.#head.personalityId,
         [HEADERS.promptTokens]: String(this.#head.promptTokens),

@@ -1,6 +1,5 @@
 import type { ServerResponse } from 'node:http';
 import {
-  CONTRACT_VERSION,
   formatDoneEvent,
   formatErrorEvent,
   formatTokenEvent,
@@ -147,7 +146,6 @@ export class SseAnswer implements Answer {
       'content-type': SSE_CONTENT_TYPE,
       'cache-control': 'no-store',
       'x-accel-buffering': 'no',
-      [HEADERS.contractVersion]: CONTRACT_VERSION,
       [HEADERS.poolUsed]: this.#head.poolUsed,
       [HEADERS.personalityId]: this.#head.personalityId,
       [HEADERS.promptTokens]: String(this.#head.promptTokens),

@@ -82,7 +82,7 @@ export function createInferenceEvents(registry: Registry, logger: Logger): Infer
       metrics.versionMismatches.inc();
       if (performance.now() - versionWarnedAtMs < VERSION_WARNING_PERIOD_MS) return;
       versionWarnedAtMs = performance.now();
-      logger.warn({ version }, 'finn speaks another contract version');
+      logger.warn({ contractVersion: version }, 'finn speaks another contract version');
     },
     refusedByFinn(requestId, status, code) {
       logger.error({ requestId, status, code }, 'finn refused a request');
