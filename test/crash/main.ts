@@ -58,4 +58,7 @@ function wholeNumber(text: string): number | undefined {
   return /^\d{1,9}$/.test(text) ? Number(text) : undefined;
 }
 
-process.exitCode = await main();
+const exitCode = await main();
+// Left to itself Node now and then turns for ever in its own clean-up, over a request whose frozen
+// peer was killed: its loop waits for an end that nobody reports any more.
+process.stdout.write('', () => process.exit(exitCode));
