@@ -7,7 +7,7 @@ import type { ProviderHandle, ProviderRecord } from '../types.ts';
 import { drawPlan, isPlanName, tokensOf, type AnswerPlan, type PlanName } from './answer-plan.ts';
 import { readChatRequest, type ChatRequest } from './chat-request.ts';
 import { countPromptAsFinn } from './finn-counts.ts';
-import { UniqueUsage } from './unique-usage.ts';
+import { PROMPT_TOKENS, UniqueUsage } from './unique-usage.ts';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 type NotedAnswer = Mutable<ProviderRecord>;
@@ -144,12 +144,16 @@ class Vendor {
   }
 
   #open(chat: ChatRequest, plan: AnswerPlan): NotedAnswer {
+    const promptTokens = countPromptAsFinn(chat.contents);
+    if (promptTokens <= PROMPT_TOKENS.most) {
+      throw new Error('a prompt so short that its count may be taken for a unique usage');
+    }
     const record: NotedAnswer = {
       marker: chat.marker,
       atMs: Date.now(),
       pool: chat.pool,
       stream: chat.stream,
-      promptTokens: countPromptAsFinn(chat.contents),
+      promptTokens,
       completionTokens: 0,
       pieces: [],
       usageReported: plan.name !== 'omit',

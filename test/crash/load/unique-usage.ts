@@ -11,8 +11,11 @@ export const PRICES: Readonly<Record<PoolName, TokenPrice>> = {
   flagship: { promptPriceMicro: 15_000_000n, completionPriceMicro: 75_000_000n },
 };
 
-/** Below what finn takes for the bound of even the shortest prompt. */
-const PROMPT_TOKENS = { least: 20, most: 90 } as const;
+/**
+ * Below what finn itself counts for even the shortest prompt: an answer whose usage nobody named is
+ * charged as finn counted it, and must not be taken for one of these.
+ */
+export const PROMPT_TOKENS = { least: 20, most: 60 } as const;
 const TRIES = 1_000;
 
 /**
