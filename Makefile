@@ -4,8 +4,8 @@
 .POSIX:
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs reset api-key signing-key model env install test lint typecheck architecture unit integration \
-	e2e generate format test-crash test-crash-sabotage simulate bench audit sbom fuzz parked dashboard-picture
+.PHONY: help up down status logs reset api-key signing-key flags model env install test lint typecheck architecture unit integration \
+	e2e generate format test-crash test-crash-sabotage simulate bench load gates audit sbom fuzz parked dashboard-picture
 
 BIN := node_modules/.bin
 NODE := $(BIN)/node
@@ -17,6 +17,7 @@ SEED := 1
 N := 100000
 FROM := 1
 EXAMPLES := 300
+SCENARIO := baseline
 
 help: ## List what can be made
 	@echo 'make <target>   (ports: PORT_OFFSET=100 make up; more in docs/getting-started.md)'
@@ -43,6 +44,9 @@ api-key: install ## Create, list, rotate, revoke API keys: make api-key A='list'
 
 signing-key: install ## List, rotate, retire the service's signing keys: make signing-key A='list'
 	@$(UP) keys s2s $(A)
+
+flags: install ## See and set feature flags: make flags A='set FEATURE_API_KEYS_ENABLED false'
+	@$(UP) keys flags $(A)
 
 model: install ## Fetch the small local model, once (make up does it by itself)
 	@$(UP) model
@@ -92,6 +96,12 @@ simulate: install ## Simulated histories of the whole metering: make simulate N=
 
 bench: install ## Measure ourselves beside the provider alone and a peer; writes table and chart into docs
 	@$(NODE) loadtest/bench/main.ts $(A)
+
+load: install ## Put load on what runs here, by k6: make load SCENARIO=smoke|baseline|ramp
+	@$(NODE) scripts/load.ts $(SCENARIO)
+
+gates: install ## Go or no-go of what runs here: make gates A='--gates health,billing'
+	@GONOGO_API_KEY_FILE=.arrakis/demo-key S2S_KEY_STORE_DIR=.arrakis/keys $(NODE) services/gonogo/src/main.ts $(A)
 
 audit: install ## npm audit, judged with the exceptions we explain; and the lockfile rules
 	@$(NODE) scripts/dependencies/check.ts

@@ -3,8 +3,8 @@ import { defineConfig } from 'vitest/config';
 const exclude = ['**/node_modules/**', '.arrakis/**'];
 
 /**
- * Three projects: `unit` touches nothing outside the process; `integration` and `e2e` share one
- * PostgreSQL, Redis and NATS that the global setup starts.
+ * Four projects: `unit` touches nothing outside the process; `chart` renders with helm;
+ * `integration` and `e2e` share one PostgreSQL, Redis and NATS that the global setup starts.
  */
 export default defineConfig({
   test: {
@@ -29,9 +29,16 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'chart',
+          include: ['test/chart/**/*.test.ts'],
+          testTimeout: 60_000,
+        },
+      },
+      {
+        test: {
           name: 'e2e',
           include: ['test/**/*.test.ts'],
-          exclude,
+          exclude: [...exclude, 'test/chart/**'],
           globalSetup: ['packages/testkit/src/vitest-global-setup.ts'],
           testTimeout: 120_000,
           hookTimeout: 120_000,

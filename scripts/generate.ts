@@ -1,9 +1,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { createLogger, createRegistry, describeEnv } from '@arrakis/service-kit';
+import { ControllerEnv } from '../services/controller/src/config/env.ts';
 import { FinnEnv } from '../services/finn/src/config/env.ts';
 import { buildApp, type FreesideContext } from '../services/freeside/src/app.ts';
 import { FreesideEnv } from '../services/freeside/src/config/env.ts';
+import { GonogoEnv } from '../services/gonogo/src/config/env.ts';
 import { runScript, say } from './lib/entry.ts';
 import { metricsDocument } from './lib/metrics-document.ts';
 
@@ -25,6 +27,8 @@ function envExample(): string {
 `,
     describeEnv('freeside (roles api and worker)', FreesideEnv),
     describeEnv('finn', FinnEnv),
+    describeEnv('controller', ControllerEnv),
+    describeEnv('gonogo', GonogoEnv),
   ].join('\n');
 }
 

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createPool } from '@arrakis/postgres';
 import { createTestDatabase, spawnService, type TestDatabase } from '@arrakis/testkit';
@@ -120,6 +123,21 @@ describe('the API key command', () => {
     expect(code).toBe(3);
     expect(stderr).toContain('1 to 10');
     expect(stdout).toBe('');
+  });
+
+  it('makes no key while that is switched off, and says so when nobody can tell', async () => {
+    const flags = await mkdtemp(join(tmpdir(), 'api-key-flags-'));
+    await writeFile(join(flags, 'FEATURE_API_KEYS_ENABLED'), 'false');
+    const args = ['create', '--community', 'arrakeen', '--user', 'Chani Kynes'];
+    const off = await run(args, { FLAGS_DIR: flags });
+    await rm(flags, { recursive: true });
+    expect(off).toMatchObject({ code: 3, stdout: '' });
+    expect(off.stderr).toContain('switched off');
+    expect(off.stderr).toContain('scripts/flags.ts list');
+    const unknown = await run(args, { NATS_URL: 'nats://user:hunter2@127.0.0.1:1' });
+    expect(unknown.code).toBe(0);
+    expect(unknown.stderr).toContain('NATS is away');
+    expect(unknown.stderr).not.toContain('hunter2');
   });
 
   it('says who there is when the user or the community is unknown', async () => {

@@ -7,6 +7,7 @@ import {
 import {
   KeyManagementService,
   type IssuedKey,
+  type KeyFlags,
   type KeyOwner,
   type KeyRefusal,
 } from '../../services/freeside/src/features/api-keys/key-management.service.ts';
@@ -16,6 +17,7 @@ import {
   type Peppers,
 } from '../../services/freeside/src/features/api-keys/pepper.domain.ts';
 import { optionalSecretEnv } from '../lib/env.ts';
+import { withFlags } from '../lib/flags.ts';
 import { describeKey, keyJson, keyTable } from './api-key-output.ts';
 import {
   EXIT,
@@ -35,7 +37,8 @@ const USAGE = `Usage: node scripts/keys/api-key.ts <command>
   rotate <prefix or id> [--json]     revokes a key and makes its successor
   revoke <prefix or id> [--json]     effective within 2 seconds everywhere
 
-Environment: DATABASE_URL (role freeside_app); create and rotate: API_KEY_PEPPER
+Environment: DATABASE_URL (role freeside_app); create and rotate: API_KEY_PEPPER;
+create: NATS_URL or FLAGS_DIR, to know whether it is switched off
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by a rule`;
 
 const OPTIONS = {
@@ -88,7 +91,7 @@ function create({ values }: Parsed): Promise<ExitCode> {
   if (user === undefined) throw new UsageError('--user says whose key it is');
   const requestsPerMinute = integerFlag('rpm', values.rpm);
   const tokensPerDay = integerFlag('tpd', values.tpd);
-  return withKeys(requirePeppers(), async (keys) => {
+  const work = async (keys: KeyManagementService): Promise<ExitCode> => {
     const community = await keys.findCommunity(slug);
     if (!community.ok) return refused(community);
     const member = await keys.findMember(community.community, user);
@@ -102,11 +105,13 @@ function create({ values }: Parsed): Promise<ExitCode> {
       tokensPerDay,
     });
     return issued.ok ? showIssued(issued, values.json, 'Created') : refused(issued);
-  });
+  };
+  const peppers = requirePeppers();
+  return withFlags((flags) => withKeys({ flags, peppers }, work));
 }
 
 function list({ values }: Parsed): Promise<ExitCode> {
-  return withKeys(undefined, async (keys) => {
+  return withKeys({}, async (keys) => {
     const owner = await findOwner(keys, values.community, values.user);
     if (!owner.ok) return refused(owner);
     const found = await keys.list({ ...owner.filter, includeRevoked: values.all });
@@ -134,7 +139,7 @@ async function findOwner(
 }
 
 function rotate({ values }: Parsed, ref: string): Promise<ExitCode> {
-  return withKeys(requirePeppers(), async (keys) => {
+  return withKeys({ peppers: requirePeppers() }, async (keys) => {
     const issued = await keys.rotate(ref);
     if (!issued.ok) return refused(issued);
     return showIssued(issued, values.json, 'Rotated: the old key stops within 2 seconds. Created');
@@ -142,7 +147,7 @@ function rotate({ values }: Parsed, ref: string): Promise<ExitCode> {
 }
 
 function revoke({ values }: Parsed, ref: string): Promise<ExitCode> {
-  return withKeys(undefined, async (keys) => {
+  return withKeys({}, async (keys) => {
     const outcome = await keys.revoke(ref);
     if (!outcome.ok) return refused(outcome);
     if (values.json) console.log(JSON.stringify(keyJson(outcome.key), null, 2));
@@ -175,6 +180,8 @@ function nameOf(key: ApiKeySummary): string {
 }
 
 const ADVICE: Readonly<Partial<Record<KeyRefusal['code'], string>>> = {
+  feature_disabled:
+    'An operator switched FEATURE_API_KEYS_ENABLED off. See: node scripts/flags.ts list',
   community_not_found: '`make up` seeds a demo community; its slug is printed there.',
   key_not_found: 'See the prefixes with: node scripts/keys/api-key.ts list',
   too_many_keys:
@@ -214,12 +221,15 @@ function requirePeppers(): Peppers {
   }
 }
 
+/** Only making a key asks for flags. */
+const NO_FLAGS: KeyFlags = { isEnabled: () => false };
+
 function withKeys(
-  peppers: Peppers | undefined,
+  { peppers, flags = NO_FLAGS }: { readonly peppers?: Peppers; readonly flags?: KeyFlags },
   work: (keys: KeyManagementService) => Promise<ExitCode>,
 ): Promise<ExitCode> {
   return withDatabase('where the API keys are; role freeside_app', (pool: Pool) =>
-    work(new KeyManagementService(pool, peppers)),
+    work(new KeyManagementService(pool, flags, peppers)),
   );
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { JWKS_PATH, KEY_PROPAGATION_SECONDS } from '@arrakis/contracts';
+import { isKid } from '@arrakis/signing-keys';
 import { FileKeyStore } from '../../services/freeside/src/features/s2s/file-key-store.ts';
 import {
   ROTATE_BEFORE_EXPIRY_SECONDS,
@@ -12,7 +13,6 @@ import {
 } from '../../services/freeside/src/features/s2s/key-rotation-progress.ts';
 import { KeyRotationService } from '../../services/freeside/src/features/s2s/key-rotation.service.ts';
 import { KeyStoreError } from '../../services/freeside/src/features/s2s/signing-key-store.ts';
-import { isKid } from '../../services/freeside/src/features/s2s/kid.domain.ts';
 import { requiredEnv } from '../lib/env.ts';
 import { PlainError } from '../lib/plain-error.ts';
 import { minute, table } from './api-key-output.ts';

@@ -11,6 +11,8 @@ export interface RolePasswords {
   readonly migrator: string;
   readonly freeside_app: string;
   readonly loa_finn_ro: string;
+  /** Of the controller; without one the role can't log in. */
+  readonly jwks_writer?: string;
 }
 
 /** Roles, their passwords, the database; safe to run again. `adminUrl` is an administrator's. */

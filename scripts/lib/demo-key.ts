@@ -19,7 +19,9 @@ export async function ensureDemoKey(
   demo: SeededDemo,
   init: { file: string; pepper: string },
 ): Promise<{ key: string; created: boolean }> {
-  const keys = new KeyManagementService(pool, parsePeppers(init.pepper));
+  // Whatever is switched off: this is the developer's own machine.
+  const flags = { isEnabled: () => true };
+  const keys = new KeyManagementService(pool, flags, parsePeppers(init.pepper));
   const kept = readIfExists(init.file)?.trim() ?? '';
   const prefix = KEY.exec(kept)?.[1];
   const owner = { communityId: demo.communityId, userId: demo.memberId, includeRevoked: false };

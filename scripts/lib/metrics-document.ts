@@ -1,3 +1,4 @@
+import { NOTHING_TOLD, createFlagMetrics } from '@arrakis/flags';
 import {
   createHttpMetrics,
   createLogger,
@@ -51,6 +52,7 @@ const PROCESSES: readonly (readonly [string, (registry: Registry) => void])[] = 
       createReservationEvents(registry, logger);
       observeQueueDepth(registry, () => 0);
       observeDatabasePool(registry, NO_CONNECTIONS, 0);
+      createFlagMetrics(registry, () => NOTHING_TOLD);
     },
   ],
   [
@@ -61,6 +63,7 @@ const PROCESSES: readonly (readonly [string, (registry: Registry) => void])[] = 
       void startJobs([], { registry, logger });
       usageBacklogJob({ registry, read: () => Promise.resolve(undefined) });
       observeDatabasePool(registry, NO_CONNECTIONS, 0);
+      createFlagMetrics(registry, () => NOTHING_TOLD);
     },
   ],
   [
@@ -71,6 +74,7 @@ const PROCESSES: readonly (readonly [string, (registry: Registry) => void])[] = 
       observeKeyAge(registry, () => undefined);
       createMeteringMetrics(registry, () => NO_METERING);
       observeDatabasePool(registry, NO_CONNECTIONS, 0);
+      createFlagMetrics(registry, () => NOTHING_TOLD);
     },
   ],
 ];

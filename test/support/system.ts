@@ -105,6 +105,7 @@ export async function createSystem(options: SystemOptions): Promise<System> {
           DATABASE_URL: options.database.migratorUrl,
           S2S_KEY_STORE_DIR: join(options.dir, 'keys'),
           API_KEY_PEPPER: pepper,
+          NATS_URL: options.natsUrl,
           PATH: process.env.PATH ?? '',
         },
       },

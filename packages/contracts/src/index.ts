@@ -1,3 +1,4 @@
+export * from './flags.ts';
 export * from './inference.ts';
 export * from './problem.ts';
 export * from './s2s.ts';

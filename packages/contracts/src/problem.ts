@@ -30,6 +30,7 @@ export const PROBLEMS = {
   token_limit_reached: { status: 429, title: 'The daily token limit is reached' },
   headers_too_large: { status: 431, title: 'The headers are too large' },
   internal: { status: 500, title: 'Something went wrong on our side' },
+  feature_disabled: { status: 503, title: 'The feature is switched off' },
   inference_failed: { status: 503, title: 'Inference failed' },
   inference_unavailable: { status: 503, title: 'Inference temporarily unavailable' },
   service_unavailable: { status: 503, title: 'The service is temporarily unavailable' },

@@ -141,6 +141,27 @@ describe('the admin server', () => {
     expect(text).toMatch(/nodejs_eventloop_lag_p99_seconds\{service="svc"\}/);
   });
 
+  it('answers what the process tells besides, anew each time', async () => {
+    let asked = 0;
+    const get = await start({
+      routes: {
+        '/flags': () => ({ asked: (asked += 1) }),
+        '/broken': () => {
+          throw new Error('planted');
+        },
+      },
+    });
+    expect((await get('/flags')).text).toBe('{"asked":1}');
+    const { status, text, headers } = await get('/flags?x=1');
+    expect([status, text]).toEqual([200, '{"asked":2}']);
+    expect(headers.get('content-type')).toBe('application/json');
+    expect(headers.get('cache-control')).toBe('no-store');
+    expect(await get('/broken')).toMatchObject({ status: 500, text: '{"status":"error"}' });
+    expect((await get('/flags', 'POST')).status).toBe(405);
+    for (const path of ['/toString', '/flags/', '/']) expect((await get(path)).status).toBe(404);
+    expect((await get('/livez')).status).toBe(200);
+  });
+
   it('has nothing else', async () => {
     const get = await start();
     expect((await get('/health?x=1')).status).toBe(404);

@@ -14,6 +14,8 @@ export interface AdminServerOptions {
   readonly checks: Readonly<Record<string, HealthCheck>>;
   readonly isDraining: () => boolean;
   readonly logger: Logger;
+  /** What else the process tells its operators: a path (`/flags`) and the object it answers as JSON. */
+  readonly routes?: Readonly<Record<string, () => unknown>>;
   /** How long an outcome of the checks is reused. Default 1 s. */
   readonly cacheMs?: number;
   /** For one check. Default 2 s. */
@@ -37,7 +39,7 @@ const DEFAULT_CHECK_TIMEOUT_MS = 2_000;
 
 /**
  * Serves `/livez` (200 as long as the event loop turns), `/readyz` (503 while draining or while a
- * check fails) and `/metrics`, apart from the public port. Tells which check failed, not why: the
+ * check fails), `/metrics` and the given routes, apart from the public port. Tells which check failed, not why: the
  * reason goes to the log.
  */
 export async function startAdminServer(options: AdminServerOptions): Promise<AdminServer> {
@@ -96,8 +98,18 @@ async function handle(
       return;
     }
     default:
-      sendJson(response, 404, { status: 'not_found' });
+      sendRoute(response, options.routes ?? {}, path);
   }
+}
+
+function sendRoute(
+  response: ServerResponse,
+  routes: Readonly<Record<string, () => unknown>>,
+  path: string,
+): void {
+  const answer = Object.hasOwn(routes, path) ? routes[path] : undefined;
+  if (answer === undefined) sendJson(response, 404, { status: 'not_found' });
+  else sendJson(response, 200, answer());
 }
 
 function sendJson(response: ServerResponse, status: number, body: unknown): void {

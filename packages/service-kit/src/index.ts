@@ -23,4 +23,9 @@ export { Secret } from './secret.ts';
 export { serviceVersion } from './service-version.ts';
 export { headersOf, toProblem } from './to-problem.ts';
 export { createUuidv7, uuidv7 } from './uuidv7.ts';
-export { COMMON_VARIABLES, durationVariable, portVariable } from './variables.ts';
+export {
+  COMMON_VARIABLES,
+  FLAGS_DIR_VARIABLE,
+  durationVariable,
+  portVariable,
+} from './variables.ts';

@@ -38,3 +38,11 @@ export const COMMON_VARIABLES = {
     default: 0.1,
   }),
 };
+
+/** Of every service that follows feature flags. */
+export const FLAGS_DIR_VARIABLE = Type.Optional(
+  Type.String({
+    description: 'Where the ConfigMap of the flags is mounted: the fallback while NATS is away',
+    maxLength: 4096,
+  }),
+);

@@ -1,3 +1,4 @@
+import { createFlags, type Flags } from '@arrakis/flags';
 import { createPool } from '@arrakis/postgres';
 import {
   createRegistry,
@@ -31,6 +32,7 @@ export interface FinnContext {
   readonly events: FinnEvents;
   readonly auth: S2SAuthService;
   readonly inference: InferenceService;
+  readonly flags: Flags;
   /** For `/readyz`. */
   readonly checks: FinnChecks;
   /** Breaks off open answers, publishes what was counted, and lets go of everything. */
@@ -91,7 +93,8 @@ export async function createContext(
     totalTimeoutMs: config.provider.totalTimeoutMs,
     nowMs: monotonicMs,
   });
-  await keys.start();
+  const flags = openFlags(config, secrets, registry, logger);
+  await Promise.all([keys.start(), flags.start()]);
   probes.start(pools.targets);
 
   const close = async (): Promise<void> => {
@@ -100,12 +103,23 @@ export async function createContext(
     keys.stop();
     await metering.drain(FLUSH_DEADLINE_MS);
     await metering.close();
+    await flags.close();
     await Promise.all(pools.targets.map((target) => target.provider.close()));
     await Promise.all([jwks.close(), db.end()]);
     redis.disconnect();
   };
   const checks = createChecks({ db, redis, keys, pools });
-  return { logger, registry, lifecycle, events, auth, inference, checks, close };
+  return { logger, registry, lifecycle, events, auth, inference, flags, checks, close };
+}
+
+function openFlags(
+  config: FinnConfig,
+  secrets: FinnSecrets,
+  registry: Registry,
+  log: Logger,
+): Flags {
+  const natsUrl = secrets.natsUrl.reveal();
+  return createFlags({ natsUrl, dir: config.flagsDir, clientName: 'finn', registry, log });
 }
 
 function createKeyCache(jwks: JwksClient, registry: Registry, events: FinnEvents): KeyCache {

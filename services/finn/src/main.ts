@@ -28,6 +28,7 @@ async function start(
     ...config.admin,
     registry: context.registry,
     checks: context.checks,
+    routes: { '/flags': () => context.flags.snapshot() },
     isDraining: lifecycle.isDraining,
     logger,
   });

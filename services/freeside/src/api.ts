@@ -26,6 +26,7 @@ export async function startApi(
     ...config.admin,
     registry: context.http.registry,
     checks: context.checks,
+    routes: context.adminRoutes,
     isDraining: lifecycle.isDraining,
     logger,
   });

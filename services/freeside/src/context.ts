@@ -1,13 +1,9 @@
-import { createPool } from '@arrakis/postgres';
-import {
-  createRegistry,
-  observeDatabasePool,
-  type Lifecycle,
-  type Logger,
-} from '@arrakis/service-kit';
+import { createRegistry, type Lifecycle, type Logger } from '@arrakis/service-kit';
+import { S2STokenService } from '@arrakis/signing-keys';
 import type { FreesideContext } from './app.ts';
 import type { FreesideConfig } from './config/config.ts';
 import type { FreesideSecrets } from './config/secrets.ts';
+import { openDatabase } from './database.ts';
 import { AgentService } from './features/agents/service.ts';
 import { createApiKeyEvents, observeCacheSize } from './features/api-keys/events.ts';
 import { parsePeppers } from './features/api-keys/pepper.domain.ts';
@@ -21,12 +17,14 @@ import { traceReservations } from './features/reservations/traced-reservations.t
 import { createS2SEvents } from './features/s2s/events.ts';
 import { FileSigningKeySource } from './features/s2s/file-signing-key-source.ts';
 import { JwksService } from './features/s2s/jwks.service.ts';
-import { S2STokenService } from './features/s2s/s2s-token.service.ts';
+import { startFlags } from './flags.ts';
 
 export interface ApiContext {
   readonly http: FreesideContext;
   /** Rejects when what every request needs can't be reached. */
   readonly checks: Readonly<Record<string, () => Promise<void>>>;
+  /** What operators may ask on the admin port. */
+  readonly adminRoutes: Readonly<Record<string, () => unknown>>;
   /** Resolves when every settlement under way has reached the database. */
   drain(): Promise<void>;
   close(): Promise<void>;
@@ -47,13 +45,7 @@ export async function createApiContext(
   const registry = createRegistry('freeside-api');
   const s2sEvents = createS2SEvents(registry, logger);
   const keys = await FileSigningKeySource.open({ dir: config.keyStoreDir, events: s2sEvents });
-  const db = createPool({
-    url: secrets.databaseUrl.reveal(),
-    max: config.databasePoolMax,
-    applicationName: 'freeside-api',
-    onError: (error) => logger.warn({ err: error }, 'database connection lost'),
-  });
-  observeDatabasePool(registry, db, config.databasePoolMax);
+  const db = openDatabase('freeside-api', config, secrets, { registry, logger });
 
   const apiKeys = new ApiKeyService({ db, peppers, events: createApiKeyEvents(registry, logger) });
   observeCacheSize(registry, apiKeys.cacheSize);
@@ -72,6 +64,8 @@ export async function createApiContext(
     finn: config.finn,
   });
 
+  const flags = await startFlags('freeside-api', config, secrets, { registry, logger });
+
   return {
     http: {
       logger,
@@ -89,6 +83,15 @@ export async function createApiContext(
         await db.query('SELECT 1');
       },
     },
+    adminRoutes: {
+      '/flags': () => flags.snapshot(),
+      // A rotation is done when every replica says the new key here.
+      '/signing-key': () => ({
+        issuer: 'loa-freeside',
+        activeKid: keys.current().kid,
+        since: keys.since().toISOString(),
+      }),
+    },
     async drain() {
       // What is put off is put off by what fails on its way: so retries come between.
       await inference.service.settled();
@@ -99,6 +102,7 @@ export async function createApiContext(
     async close() {
       await inference.close();
       await apiKeys.close();
+      await flags.close();
       await keys.close();
       await db.end();
     },

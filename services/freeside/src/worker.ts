@@ -1,8 +1,7 @@
 import { natsOptions } from '@arrakis/nats';
-import { createPool, type Queryable } from '@arrakis/postgres';
+import type { Queryable } from '@arrakis/postgres';
 import {
   createRegistry,
-  observeDatabasePool,
   startAdminServer,
   type Lifecycle,
   type Logger,
@@ -13,6 +12,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { FreesideConfig } from './config/config.ts';
 import { ConfigError } from './config/config.ts';
 import type { FreesideSecrets } from './config/secrets.ts';
+import { openDatabase } from './database.ts';
 import { createLedgerEvents } from './features/ledger/events.ts';
 import { ledgerJobs } from './features/ledger/ledger.job.ts';
 import { LedgerService } from './features/ledger/service.ts';
@@ -27,6 +27,7 @@ import { readUsageBacklog } from './features/reservations/usage-backlog.client.t
 import { usageBacklogJob } from './features/reservations/usage-backlog.job.ts';
 import { UsageConsumer } from './features/reservations/usage.consumer.ts';
 import { startJobs } from './features/scheduling/periodic-job.ts';
+import { startFlags } from './flags.ts';
 import { connectNats } from './nats.ts';
 
 /**
@@ -45,13 +46,8 @@ export async function startWorker(
   if (secrets.natsUrl === undefined) throw new ConfigError('the worker needs NATS_URL');
   const natsSettings = natsOptions(secrets.natsUrl.reveal(), 'freeside-worker');
   const registry = createRegistry('freeside-worker');
-  const db = createPool({
-    url: secrets.databaseUrl.reveal(),
-    max: config.databasePoolMax,
-    applicationName: 'freeside-worker',
-    onError: (error) => logger.warn({ err: error }, 'database connection lost'),
-  });
-  observeDatabasePool(registry, db, config.databasePoolMax);
+  const flags = await startFlags('freeside-worker', config, secrets, { registry, logger });
+  const db = openDatabase('freeside-worker', config, secrets, { registry, logger });
   // Not awaited: the jobs keep the promises of the books without NATS too.
   const connecting = connectNats(natsSettings, logger);
   let nats: NatsConnection | undefined;
@@ -91,6 +87,7 @@ export async function startWorker(
     port: config.admin.port,
     registry,
     checks: checksOf(db, () => nats),
+    routes: { '/flags': () => flags.snapshot() },
     isDraining: lifecycle.isDraining,
     logger,
   });
@@ -103,6 +100,7 @@ export async function startWorker(
     },
     async close() {
       await admin.close();
+      await flags.close();
       await nats?.close();
       await db.end();
     },

@@ -72,7 +72,12 @@ function settled<T>(result: PromiseSettledResult<T>): T {
 
 function newPasswords(): RolePasswords {
   const password = (): string => randomBytes(18).toString('base64url');
-  return { migrator: password(), freeside_app: password(), loa_finn_ro: password() };
+  return {
+    migrator: password(),
+    freeside_app: password(),
+    loa_finn_ro: password(),
+    jwks_writer: password(),
+  };
 }
 
 async function makeTemplate(adminUrl: string, passwords: RolePasswords): Promise<void> {

@@ -3,6 +3,7 @@ export interface RolePasswords {
   readonly migrator: string;
   readonly freeside_app: string;
   readonly loa_finn_ro: string;
+  readonly jwks_writer: string;
 }
 
 /** What the global setup hands to every test file: `inject('backends')`. */

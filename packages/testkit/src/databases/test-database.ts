@@ -9,6 +9,7 @@ export interface TestDatabase {
   readonly migratorUrl: string;
   readonly appUrl: string;
   readonly finnUrl: string;
+  readonly jwksWriterUrl: string;
   /** Ends every connection to it and drops it. */
   drop(): Promise<void>;
 }
@@ -31,6 +32,7 @@ export async function createTestDatabase(given?: TestBackends): Promise<TestData
     migratorUrl: urlFor('migrator', passwords.migrator),
     appUrl: urlFor('freeside_app', passwords.freeside_app),
     finnUrl: urlFor('loa_finn_ro', passwords.loa_finn_ro),
+    jwksWriterUrl: urlFor('jwks_writer', passwords.jwks_writer),
     drop: () =>
       withAdmin(adminUrl, async (admin) => {
         const drop = `DROP DATABASE IF EXISTS ${escapeIdentifier(name)} WITH (FORCE)`;

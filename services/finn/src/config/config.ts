@@ -14,6 +14,8 @@ export interface FinnConfig {
   readonly admin: { readonly host: string; readonly port: number };
   readonly databasePoolMax: number;
   readonly jwksUrl: string;
+  /** Where the ConfigMap of the flags is mounted, if anywhere. */
+  readonly flagsDir: string | undefined;
   readonly pools: PoolFile;
   readonly spool: { readonly dir: string; readonly maxBytes: number };
   readonly modelDir: string;
@@ -48,6 +50,7 @@ export function toConfig(env: FinnEnv): FinnConfig {
     admin: { host: env.FINN_ADMIN_HOST, port: env.FINN_ADMIN_PORT },
     databasePoolMax: env.DATABASE_POOL_MAX,
     jwksUrl: env.JWKS_URL,
+    flagsDir: env.FLAGS_DIR,
     pools,
     spool: { dir: env.FINN_SPOOL_DIR, maxBytes: env.FINN_SPOOL_MAX_BYTES },
     modelDir: env.MODEL_DIR,

@@ -1,5 +1,6 @@
 import {
   COMMON_VARIABLES,
+  FLAGS_DIR_VARIABLE,
   SecretString,
   durationVariable,
   loadEnv,
@@ -26,6 +27,7 @@ export const FinnEnv = Type.Object({
   }),
   REDIS_URL: SecretString({ description: 'Redis, for single use of tokens', maxLength: 2000 }),
   NATS_URL: SecretString({ description: 'NATS with JetStream, for usage events', maxLength: 2000 }),
+  FLAGS_DIR: FLAGS_DIR_VARIABLE,
   JWKS_URL: Type.String({
     description: 'Where freeside publishes the keys that sign service tokens',
     pattern: '^https?://[^\\s]+$',

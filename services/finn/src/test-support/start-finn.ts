@@ -111,6 +111,7 @@ function configOf({ jwks, vendor, spoolDir }: Surroundings, options: StartFinnOp
     admin: { host: '127.0.0.1', port: 0 },
     databasePoolMax: 2,
     jwksUrl: jwks.url,
+    flagsDir: undefined,
     pools: parsePoolFile({
       pools: Object.fromEntries(POOLS.map((pool) => [pool, { targets: targets[pool] }])),
     }),

@@ -19,6 +19,8 @@ export interface FreesideConfig {
     readonly idleTimeoutMs: number;
   };
   readonly keyStoreDir: string;
+  /** Where the ConfigMap of the flags is mounted, if anywhere. */
+  readonly flagsDir: string | undefined;
   readonly drain: { readonly announceMs: number; readonly deadlineMs: number };
   readonly tracing: { readonly endpoint: string | undefined; readonly sampleRatio: number };
 }
@@ -58,6 +60,7 @@ export function toConfig(env: FreesideEnv): FreesideConfig {
       idleTimeoutMs: env.FINN_IDLE_TIMEOUT_MS,
     },
     keyStoreDir: env.S2S_KEY_STORE_DIR,
+    flagsDir: env.FLAGS_DIR,
     drain: { announceMs: env.DRAIN_ANNOUNCE_MS, deadlineMs: env.DRAIN_DEADLINE_MS },
     tracing: {
       endpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT,

@@ -1,5 +1,6 @@
 import {
   COMMON_VARIABLES,
+  FLAGS_DIR_VARIABLE,
   SecretString,
   durationVariable,
   loadEnv,
@@ -31,8 +32,12 @@ export const FreesideEnv = Type.Object({
     default: 10,
   }),
   NATS_URL: Type.Optional(
-    SecretString({ description: 'NATS with JetStream; the worker needs it', maxLength: 2000 }),
+    SecretString({
+      description: 'NATS with JetStream; the worker needs it, the api follows flags by it',
+      maxLength: 2000,
+    }),
   ),
+  FLAGS_DIR: FLAGS_DIR_VARIABLE,
   FINN_URL: Type.String({
     description: 'Where finn answers',
     pattern: '^https?://',

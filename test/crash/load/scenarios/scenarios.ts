@@ -1,9 +1,9 @@
 import { TIERS, TIER_POOLS } from '@arrakis/contracts';
 import { createLogger, createRegistry } from '@arrakis/service-kit';
+import type { S2STokenSubject } from '@arrakis/signing-keys';
 import { createReservationEvents } from '../../../../services/freeside/src/features/reservations/events.ts';
 import { orphanJob } from '../../../../services/freeside/src/features/reservations/reservation.job.ts';
 import { ReservationService } from '../../../../services/freeside/src/features/reservations/service.ts';
-import type { S2STokenSubject } from '../../../../services/freeside/src/features/s2s/s2s-token.domain.ts';
 import type { Community, World } from '../../types.ts';
 import type { ObservedCall } from '../call.ts';
 import { markedPrompt } from '../chat-request.ts';

@@ -1,9 +1,8 @@
+import { S2STokenService, type S2STokenSubject } from '@arrakis/signing-keys';
 import {
   readActiveFile,
   readPrivateKey,
 } from '../../../../services/freeside/src/features/s2s/key-files.ts';
-import type { S2STokenSubject } from '../../../../services/freeside/src/features/s2s/s2s-token.domain.ts';
-import { S2STokenService } from '../../../../services/freeside/src/features/s2s/s2s-token.service.ts';
 
 /** Prints a service token as freeside would sign it for the subject in the argument (JSON). */
 const dir = process.env.S2S_KEY_STORE_DIR ?? '';

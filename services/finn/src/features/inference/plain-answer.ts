@@ -1,9 +1,4 @@
-import {
-  HEADERS,
-  type FinishReason,
-  type InferenceResponse,
-  type Usage,
-} from '@arrakis/contracts';
+import { HEADERS, type FinishReason, type InferenceResponse, type Usage } from '@arrakis/contracts';
 import type { FastifyReply } from 'fastify';
 import { headerText } from '@arrakis/service-kit';
 import type { Answer, AnswerHead, Delivered } from './answer.ts';

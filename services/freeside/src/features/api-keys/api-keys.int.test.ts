@@ -13,7 +13,7 @@ import { createApiKeyEvents } from './events.ts';
 import { KeyManagementService } from './key-management.service.ts';
 import { parsePeppers } from './pepper.domain.ts';
 import { ApiKeyService, ApiKeysUnavailableError, type ApiKeyServiceOptions } from './service.ts';
-import { insertCommunity, randomPepperText } from './test-support/community.ts';
+import { ALL_ON, insertCommunity, randomPepperText } from './test-support/community.ts';
 import { watched } from './test-support/watched.ts';
 
 const ADDRESS = '192.0.2.1';
@@ -29,7 +29,7 @@ const cleanups: (() => Promise<unknown>)[] = [];
 beforeAll(async () => {
   database = await createTestDatabase();
   pool = openPool(database.appUrl);
-  keys = new KeyManagementService(pool, peppers);
+  keys = new KeyManagementService(pool, ALL_ON, peppers);
 });
 
 afterEach(async () => {

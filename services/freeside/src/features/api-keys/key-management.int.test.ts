@@ -4,7 +4,7 @@ import type { Pool } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseApiKey } from './api-key-format.domain.ts';
 import { KeyManagementService, type IssuedKey, type KeyRefusal } from './key-management.service.ts';
-import { insertCommunity, insertMember, randomPeppers } from './test-support/community.ts';
+import { ALL_ON, insertCommunity, insertMember, randomPeppers } from './test-support/community.ts';
 
 let database: TestDatabase;
 let pool: Pool;
@@ -14,7 +14,7 @@ const peppers = randomPeppers();
 beforeAll(async () => {
   database = await createTestDatabase();
   pool = openPool();
-  keys = new KeyManagementService(pool, peppers);
+  keys = new KeyManagementService(pool, ALL_ON, peppers);
 });
 
 afterAll(async () => {
@@ -79,7 +79,7 @@ describe('creating a key', () => {
   it('stops at ten active keys a user, however many ask at once from several processes', async () => {
     const { communityId, userId } = await insertCommunity(pool, { slug: 'crowd' });
     const elsewhere = openPool();
-    const others = new KeyManagementService(elsewhere, peppers);
+    const others = new KeyManagementService(elsewhere, ALL_ON, peppers);
     const results = await Promise.all(
       Array.from({ length: 24 }, (_, index) =>
         (index % 2 === 0 ? keys : others).create({
@@ -146,6 +146,22 @@ describe('creating a key', () => {
       ok: false,
       code: 'invalid_limits',
     });
+  });
+});
+
+describe('while the feature is switched off', () => {
+  it('refuses new keys, and lets those that exist be listed, rotated and revoked', async () => {
+    const { communityId, userId } = await insertCommunity(pool, { slug: 'switched-off' });
+    const input = { communityId, userId, environment: 'live', name: 'k' } as const;
+    const old = issued(await keys.create(input));
+    const flags = { isEnabled: (name: string) => name !== 'FEATURE_API_KEYS_ENABLED' };
+    const off = new KeyManagementService(pool, flags, peppers);
+    expect(await off.create(input)).toMatchObject({ ok: false, code: 'feature_disabled' });
+    expect(await off.list({ userId, includeRevoked: true })).toHaveLength(1);
+    const successor = issued(await off.rotate(old.key.keyId));
+    expect((await off.revoke(successor.key.keyId)).ok).toBe(true);
+    flags.isEnabled = () => true;
+    expect((await off.create(input)).ok).toBe(true);
   });
 });
 

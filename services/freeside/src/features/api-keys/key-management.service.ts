@@ -32,6 +32,8 @@ import {
 } from './store.ts';
 
 export type KeyRefusalCode =
+  /** The platform's operator has switched the making of keys off. */
+  | 'feature_disabled'
   | 'community_not_found'
   | 'user_not_found'
   | 'user_ambiguous'
@@ -66,6 +68,11 @@ export interface CreateKeyInput {
   readonly scopes?: readonly ApiKeyScope[] | undefined;
 }
 
+/** What an operator may have switched off. */
+export interface KeyFlags {
+  isEnabled(name: 'FEATURE_API_KEYS_ENABLED'): boolean;
+}
+
 /** Whose keys a caller may touch; without it, everybody's. */
 export type KeyOwner = Pick<KeyFilter, 'communityId' | 'userId'>;
 
@@ -76,19 +83,28 @@ const MAX_PREFIX_COLLISIONS = 3;
 /** Creates, lists, rotates and revokes keys. */
 export class KeyManagementService {
   readonly #pool: Pool;
+  readonly #flags: KeyFlags;
   readonly #hasher: KeyHasher | undefined;
 
   /** Without `peppers`, keys can be listed and revoked but not made. */
-  constructor(pool: Pool, peppers: Peppers | undefined) {
+  constructor(pool: Pool, flags: KeyFlags, peppers: Peppers | undefined) {
     this.#pool = pool;
+    this.#flags = flags;
     this.#hasher = peppers === undefined ? undefined : new KeyHasher(peppers);
   }
 
   /**
    * A new key, unless the user has {@link MAX_ACTIVE_KEYS_PER_USER} active ones already; creations
    * of one user are decided one after another, whichever process they come from.
+   *
+   * Refused with `feature_disabled` while the feature is switched off. Keys that exist go on, and
+   * can be rotated: whoever leaked one must be able to replace it.
    */
   create(input: CreateKeyInput): Promise<IssuedKey | KeyRefusal> {
+    if (!this.#flags.isEnabled('FEATURE_API_KEYS_ENABLED')) {
+      const detail = 'making API keys is switched off for now; keys that exist go on';
+      return Promise.resolve(refuse('feature_disabled', detail));
+    }
     const name = input.name.trim();
     const length = Array.from(name).length;
     if (length < 1 || length > MAX_NAME_CHARACTERS || hasControlCharacter(name)) {

@@ -17,7 +17,7 @@ import { createApiKeyEvents } from './events.ts';
 import { KeyManagementService, type IssuedKey } from './key-management.service.ts';
 import { decoratePrincipal, requireApiKey } from './require-api-key.ts';
 import { ApiKeyService } from './service.ts';
-import { insertCommunity, randomPeppers } from './test-support/community.ts';
+import { ALL_ON, insertCommunity, randomPeppers } from './test-support/community.ts';
 
 const peppers = randomPeppers();
 const lines: string[] = [];
@@ -39,7 +39,7 @@ let port: number;
 beforeAll(async () => {
   database = await createTestDatabase();
   pool = openPool(database.appUrl);
-  keys = new KeyManagementService(pool, peppers);
+  keys = new KeyManagementService(pool, ALL_ON, peppers);
   const url = new URL(database.appUrl);
   relay = await startTcpRelay({ targetPort: Number(url.port) });
   url.hostname = relay.host;

@@ -1,7 +1,7 @@
 import { CONTRACT_VERSION, problem, type InferenceRequest } from '@arrakis/contracts';
+import type { S2STokenSubject } from '@arrakis/signing-keys';
 import { activeSpan } from '@arrakis/telemetry';
 import type { Reservations, Settlement } from '../reservations/reservation.domain.ts';
-import type { S2STokenSubject } from '../s2s/s2s-token.domain.ts';
 import type { Admission, Admitted } from './admission.ts';
 import type { InferenceEvents } from './events.ts';
 import type { FinnBody, FinnHead } from './finn-attempt.ts';

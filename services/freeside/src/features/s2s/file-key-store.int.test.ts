@@ -1,11 +1,21 @@
-import { chmod, mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  mkdir,
+  mkdtemp,
+  readFile,
+  readdir,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { exportPrivateKey, generateKeyPair, type KeyPair } from '@arrakis/signing-keys';
 import { waitFor } from '@arrakis/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FileKeyStore } from './file-key-store.ts';
 import { FileSigningKeySource } from './file-signing-key-source.ts';
-import { exportPrivateKey, generateKeyPair, type KeyPair } from './key-pair.ts';
 import { KeyStoreError } from './signing-key-store.ts';
 
 let parent: string;
@@ -87,6 +97,22 @@ describe('the key store', () => {
     await chmod(path, mode);
     await expect(store.load(pair.kid)).rejects.toThrow(`chmod 600 ${path}`);
   });
+
+  it.runIf(process.getuid?.() === 0)(
+    'takes a key file of somebody else that our group may read, as in a mounted Secret',
+    async () => {
+      const pair = pairOf();
+      await store.save(pair);
+      const path = join(dir, `${pair.kid}.pem`);
+      await chown(path, 12_345, 12_345);
+      await chmod(path, 0o440);
+      expect((await store.load(pair.kid)).kid).toBe(pair.kid);
+      for (const mode of [0o444, 0o460, 0o441]) {
+        await chmod(path, mode);
+        await expect(store.load(pair.kid)).rejects.toMatchObject({ fault: 'permissions' });
+      }
+    },
+  );
 
   it.each(['../../etc/passwd', 'a/b', '.', ''])('has no key called %j', async (kid) => {
     await expect(store.load(kid)).rejects.toBeInstanceOf(KeyStoreError);

@@ -2,19 +2,23 @@ import { access, mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   ACTIVE_FILE,
+  type ActiveKey,
   formatActiveFile,
+  kidOfFile,
+  exportPrivateKey,
+  type KeyPair,
+  type SigningKey,
+} from '@arrakis/signing-keys';
+import {
   hasCode,
   isTemporaryFile,
-  kidOfFile,
   privateKeyPath,
   readActiveFile,
   readPrivateKey,
   syncDirectory,
   writePrivateFile,
 } from './key-files.ts';
-import { exportPrivateKey, type KeyPair } from './key-pair.ts';
-import { KeyStoreError, type ActiveKey, type KeyStore } from './signing-key-store.ts';
-import type { SigningKey } from './signing-key-source.ts';
+import { KeyStoreError, type KeyStore } from './signing-key-store.ts';
 
 const DIRECTORY_MODE = 0o700;
 

@@ -1,14 +1,15 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ACTIVE_FILE, readActiveFile, readPrivateKey } from './key-files.ts';
+import { ACTIVE_FILE, type SigningKey, type SigningKeySource } from '@arrakis/signing-keys';
+import { readActiveFile, readPrivateKey } from './key-files.ts';
 import type { S2SEvents } from './events.ts';
-import type { SigningKey, SigningKeySource } from './signing-key-source.ts';
 
 export interface FileSigningKeySourceOptions {
   /** Directory of the key store. */
   readonly dir: string;
   readonly events: Pick<S2SEvents, 'keyActivated' | 'keyStoreFaulty'>;
   readonly pollMs?: number;
+  readonly now?: () => Date;
 }
 
 const POLL_MS = 1000;
@@ -22,6 +23,7 @@ const POLL_MS = 1000;
 export class FileSigningKeySource implements SigningKeySource {
   readonly #options: FileSigningKeySourceOptions;
   #key: SigningKey;
+  #since: Date;
   /** What `active.json` looked like when the key was loaded; `undefined` makes the poll try again. */
   #fingerprint: string | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -42,12 +44,18 @@ export class FileSigningKeySource implements SigningKeySource {
   ) {
     this.#options = options;
     this.#key = key;
+    this.#since = this.#now();
     this.#fingerprint = fingerprint;
     this.#schedule();
   }
 
   current(): SigningKey {
     return this.#key;
+  }
+
+  /** When this process began to sign with the active key. */
+  since(): Date {
+    return this.#since;
   }
 
   /** Looks at the store now; callers that come meanwhile share one look. Never rejects. */
@@ -62,6 +70,10 @@ export class FileSigningKeySource implements SigningKeySource {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     await this.#polling;
+  }
+
+  #now(): Date {
+    return this.#options.now?.() ?? new Date();
   }
 
   #schedule(): void {
@@ -79,7 +91,10 @@ export class FileSigningKeySource implements SigningKeySource {
     if (fingerprint !== undefined && fingerprint === this.#fingerprint) return;
     try {
       const key = await loadActive(this.#options.dir);
-      if (key.kid !== this.#key.kid) this.#key = key;
+      if (key.kid !== this.#key.kid) {
+        this.#key = key;
+        this.#since = this.#now();
+      }
       this.#fingerprint = fingerprint;
       this.#options.events.keyActivated(this.#key.kid);
     } catch (error) {

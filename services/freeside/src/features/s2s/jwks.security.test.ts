@@ -1,13 +1,12 @@
 import { createPool } from '@arrakis/postgres';
 import { JwkSet } from '@arrakis/contracts';
+import { deleteKey, generateKeyPair, publishKey, setExpiry } from '@arrakis/signing-keys';
 import { createTestDatabase, startTcpRelay, waitFor, type TestDatabase } from '@arrakis/testkit';
 import type { Pool } from 'pg';
 import { Value } from 'typebox/value';
 import { request } from 'undici';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { watched } from '../api-keys/test-support/watched.ts';
-import { generateKeyPair } from './key-pair.ts';
-import { deleteKey, publishKey, setExpiry } from './store.ts';
 import { startJwksApp, type JwksApp } from './test-support/jwks-app.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;

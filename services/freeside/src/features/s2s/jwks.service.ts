@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Queryable } from '@arrakis/postgres';
+import { findCurrentKeys, type PublishedKey } from '@arrakis/signing-keys';
 import type { S2SEvents } from './events.ts';
 import { toServedJwk, type ServedJwkSet } from './jwks.domain.ts';
-import { findCurrentKeys, type PublishedKey } from './store.ts';
 
 export interface JwksServiceOptions {
   readonly db: Queryable;

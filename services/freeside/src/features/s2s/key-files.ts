@@ -1,37 +1,27 @@
 import { randomBytes } from 'node:crypto';
 import { constants, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { KID_PATTERN } from '@arrakis/contracts';
-import { Type } from 'typebox';
-import { Value } from 'typebox/value';
-import { parsePrivateKey, publicJwk, thumbprintHex } from './key-pair.ts';
-import { isKid, kidFitsThumbprint } from './kid.domain.ts';
-import { KeyStoreError, type ActiveKey } from './signing-key-store.ts';
-import type { SigningKey } from './signing-key-source.ts';
+import {
+  ACTIVE_FILE,
+  parseActiveFile,
+  pemFileName,
+  type ActiveKey,
+  isKid,
+  kidFitsThumbprint,
+  parsePrivateKey,
+  publicJwk,
+  type SigningKey,
+  thumbprintHex,
+} from '@arrakis/signing-keys';
+import { KeyStoreError } from './signing-key-store.ts';
 
-/**
- * The layout of a key store: `active.json` names the key that signs, `<kid>.pem` holds each
- * private key (PKCS8). A Secret mounted as a directory has the same form.
- */
-export const ACTIVE_FILE = 'active.json';
-const PEM_SUFFIX = '.pem';
 const TEMPORARY = /^\.[A-Za-z0-9_.-]+\.[0-9a-f]{8}\.tmp$/;
 const MAX_FILE_BYTES = 16 * 1024;
 export const PRIVATE_FILE_MODE = 0o600;
 const GROUP_AND_OTHERS = 0o077;
+/** A mounted Secret belongs to root, and our group may read it: that is how we get to see it. */
+const ALL_BUT_GROUP_READ = 0o037;
 const WRITABLE_BY_OTHERS = 0o022;
-
-const ActiveFile = Type.Object({
-  activeKid: Type.String({ pattern: KID_PATTERN }),
-  updatedAt: Type.String({ maxLength: 40 }),
-});
-
-/** The kid that a file of the store belongs to, if it holds a key. */
-export function kidOfFile(fileName: string): string | undefined {
-  if (!fileName.endsWith(PEM_SUFFIX)) return undefined;
-  const kid = fileName.slice(0, -PEM_SUFFIX.length);
-  return isKid(kid) ? kid : undefined;
-}
 
 export function isTemporaryFile(fileName: string): boolean {
   return TEMPORARY.test(fileName);
@@ -40,7 +30,7 @@ export function isTemporaryFile(fileName: string): boolean {
 export function privateKeyPath(dir: string, kid: string): string {
   // A kid becomes part of a path: nothing but the closed alphabet may pass.
   if (!isKid(kid)) throw new KeyStoreError('malformed', 'a kid has characters that none may have');
-  return join(dir, `${kid}${PEM_SUFFIX}`);
+  return join(dir, pemFileName(kid));
 }
 
 /** @throws KeyStoreError 'empty' when nothing was ever activated, or with what is wrong. */
@@ -53,23 +43,17 @@ export async function readActiveFile(dir: string): Promise<ActiveKey> {
       `${dir} has no ${ACTIVE_FILE}: no signing key was activated yet`,
     );
   }
-  const value = parseJson(text);
-  const updatedAt = Value.Check(ActiveFile, value) ? new Date(value.updatedAt) : undefined;
-  if (!Value.Check(ActiveFile, value) || updatedAt === undefined || isNaN(updatedAt.getTime())) {
+  const active = parseActiveFile(text);
+  if (active === undefined) {
     throw new KeyStoreError('malformed', `${path} is not {"activeKid": …, "updatedAt": …}`);
   }
-  return { activeKid: value.activeKid, updatedAt };
-}
-
-export function formatActiveFile(active: ActiveKey): string {
-  const { activeKid, updatedAt } = active;
-  return `${JSON.stringify({ activeKid, updatedAt: updatedAt.toISOString() })}\n`;
+  return active;
 }
 
 /** @throws KeyStoreError unless the file is private and holds the key that its name says. */
 export async function readPrivateKey(dir: string, kid: string): Promise<SigningKey> {
   const path = privateKeyPath(dir, kid);
-  const pem = await readBounded(path, GROUP_AND_OTHERS, 'read');
+  const pem = await readBounded(path, GROUP_AND_OTHERS, 'read', ALL_BUT_GROUP_READ);
   if (pem === undefined) throw new KeyStoreError('mismatch', `${path} is not there`);
   const privateKey = parsePrivateKey(pem);
   if (privateKey === undefined) {
@@ -81,17 +65,24 @@ export async function readPrivateKey(dir: string, kid: string): Promise<SigningK
   return { kid, privateKey };
 }
 
-/** `undefined` when there is no such file. Rights are asked of the opened file, not of its name. */
+/**
+ * `undefined` when there is no such file. Rights are asked of the opened file, not of its name.
+ *
+ * @param forbiddenMode for a file that we own
+ * @param foreignForbiddenMode for one that somebody else owns and lets us read
+ */
 async function readBounded(
   path: string,
   forbiddenMode: number,
   verb: 'read' | 'written',
+  foreignForbiddenMode = forbiddenMode,
 ): Promise<string | undefined> {
   let file: FileHandle | undefined;
   try {
     file = await open(path, constants.O_RDONLY);
-    const { mode, size } = await file.stat();
-    if ((mode & forbiddenMode) !== 0) {
+    const { mode, size, uid } = await file.stat();
+    const forbidden = uid === process.getuid?.() ? forbiddenMode : foreignForbiddenMode;
+    if ((mode & forbidden) !== 0) {
       const rights = (mode & 0o777).toString(8).padStart(4, '0');
       throw new KeyStoreError(
         'permissions',
@@ -139,12 +130,4 @@ export async function syncDirectory(dir: string): Promise<void> {
 
 export function hasCode(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,4 +1,5 @@
 import { KEY_PROPAGATION_SECONDS } from '@arrakis/contracts';
+import { makeKid } from '@arrakis/signing-keys/kid.domain.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -10,7 +11,6 @@ import {
   type KeyState,
   type PublishedLife,
 } from './key-rotation.domain.ts';
-import { makeKid } from './kid.domain.ts';
 
 const NOW = new Date('2026-11-22T12:00:00Z');
 const DAY_MS = 24 * 60 * 60 * 1000;

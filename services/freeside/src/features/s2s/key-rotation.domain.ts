@@ -1,5 +1,5 @@
 import { KEY_OVERLAP_SECONDS, KEY_PROPAGATION_SECONDS } from '@arrakis/contracts';
-import { kidCreatedAtSeconds } from './kid.domain.ts';
+import { kidCreatedAtSeconds } from '@arrakis/signing-keys/kid.domain.ts';
 
 /**
  * The rules by which signing keys come and go, without any I/O: scripts and a controller read the

@@ -1,8 +1,18 @@
 import type { PublicJwk, S2SIssuer } from '@arrakis/contracts';
 import { withAdvisoryLock } from '@arrakis/postgres';
+import {
+  type CanaryOptions,
+  checkServed,
+  deleteKey,
+  generateKeyPair,
+  listKeysOf,
+  publicJwk,
+  publishKey,
+  runCanary,
+  setExpiry,
+  type SigningKey,
+} from '@arrakis/signing-keys';
 import type { Pool } from 'pg';
-import { runCanary, type CanaryOptions } from './key-canary.ts';
-import { generateKeyPair, publicJwk } from './key-pair.ts';
 import {
   KEY_LIFE_SECONDS,
   inventory,
@@ -13,10 +23,7 @@ import {
   type KeyState,
 } from './key-rotation.domain.ts';
 import { RotationError, type RotationProgress } from './key-rotation-progress.ts';
-import { checkServed } from './jwks.client.ts';
-import type { SigningKey } from './signing-key-source.ts';
 import type { KeyStore } from './signing-key-store.ts';
-import { deleteKey, listKeysOf, publishKey, setExpiry } from './store.ts';
 
 export interface KeyRotationOptions {
   /** Connected as a role that may write `s2s_jwks_public_keys`: `migrator`. */

@@ -3,17 +3,16 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createPool } from '@arrakis/postgres';
+import { ACTIVE_FILE, S2STokenService, formatActiveFile } from '@arrakis/signing-keys';
 import { createTestDatabase, type TestDatabase } from '@arrakis/testkit';
 import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
 import type { Pool } from 'pg';
 import { request } from 'undici';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { FileKeyStore } from './file-key-store.ts';
-import { ACTIVE_FILE, formatActiveFile } from './key-files.ts';
 import { FileSigningKeySource } from './file-signing-key-source.ts';
 import { KeyRotationService, type RotateOptions } from './key-rotation.service.ts';
 import { RotationError, describeStop, type RotationProgress } from './key-rotation-progress.ts';
-import { S2STokenService } from './s2s-token.service.ts';
 import { startFakeFinn, type FakeFinn } from './test-support/fake-finn.ts';
 import { startJwksApp, type JwksApp } from './test-support/jwks-app.ts';
 

@@ -1,5 +1,4 @@
-import type { KeyPair } from './key-pair.ts';
-import type { SigningKey } from './signing-key-source.ts';
+import type { ActiveKey, KeyPair, SigningKey } from '@arrakis/signing-keys';
 
 export type KeyStoreFault =
   /** Nothing is there yet: bootstrap. */
@@ -21,12 +20,6 @@ export class KeyStoreError extends Error {
     this.name = 'KeyStoreError';
     this.fault = fault;
   }
-}
-
-/** Which key signs, and since when. */
-export interface ActiveKey {
-  readonly activeKid: string;
-  readonly updatedAt: Date;
 }
 
 /** Private keys and the choice among them, as a rotation sees them. */

@@ -3,6 +3,8 @@ import type { Queryable } from '@arrakis/postgres';
 import type { Tier } from '@arrakis/contracts';
 import { parsePeppers, type Peppers } from '../pepper.domain.ts';
 
+export const ALL_ON = { isEnabled: () => true };
+
 export interface TestCommunity {
   readonly communityId: string;
   readonly slug: string;

@@ -11,9 +11,13 @@ export type VerifierAnswer =
   | { readonly kind: 'unclear'; readonly reason: string };
 
 /** Asks a finn whether it would accept a token. Nothing runs. */
-export async function askVerifier(finnUrl: string, token: string): Promise<VerifierAnswer> {
+export async function askVerifier(
+  finnUrl: string,
+  token: string,
+  path: string = S2S_VERIFY_PATH,
+): Promise<VerifierAnswer> {
   try {
-    const { statusCode, body } = await request(new URL(S2S_VERIFY_PATH, finnUrl), {
+    const { statusCode, body } = await request(new URL(path, finnUrl), {
       method: 'POST',
       headers: { authorization: `Bearer ${token}` },
       signal: AbortSignal.timeout(TIMEOUT_MS),

@@ -10,6 +10,8 @@ export interface CanaryOptions {
   readonly key: SigningKey;
   readonly issuer: S2SIssuer;
   readonly now: () => Date;
+  /** Where the verifier answers, when not on the contract's path. */
+  readonly path?: string;
 }
 
 /** Belongs to nobody: a canary must never be good for an inference. */
@@ -30,12 +32,16 @@ export async function runCanary(
   finnUrl: string,
   options: CanaryOptions,
 ): Promise<string | undefined> {
-  const genuine = await askVerifier(finnUrl, token(options.key, options));
+  const genuine = await askVerifier(finnUrl, token(options.key, options), options.path);
   if (genuine.kind === 'unclear') return genuine.reason;
   if (genuine.kind === 'refused') return 'refuses a token signed with the new key';
 
   const { privateKey } = generateKeyPair(options.now());
-  const forged = await askVerifier(finnUrl, token({ kid: options.key.kid, privateKey }, options));
+  const forged = await askVerifier(
+    finnUrl,
+    token({ kid: options.key.kid, privateKey }, options),
+    options.path,
+  );
   if (forged.kind === 'unclear') return forged.reason;
   return forged.kind === 'accepted' ? 'accepts a forged token: that is no verifier' : undefined;
 }
