@@ -1,0 +1,229 @@
+import { hostname } from 'node:os';
+import { randomUUID } from 'node:crypto';
+import { createPool, type Queryable } from '@arrakis/postgres';
+import {
+  createRegistry,
+  observeDatabasePool,
+  type Logger,
+  type Secret,
+} from '@arrakis/service-kit';
+import { Counter, type Registry } from 'prom-client';
+import type { ControllerConfig, ControllerSecrets } from './config/config.ts';
+import { ApiClient, FIELD_MANAGER } from './kubernetes/api.client.ts';
+import { connectToCluster, type KubeConnection } from './kubernetes/connection.ts';
+import { CONFIG_MAPS, LEASES, type ConfigMapObject } from './kubernetes/objects.ts';
+import { FlagsBucket } from './reconcilers/feature-flags/bucket.client.ts';
+import { FLAGS_SELECTOR, FlagsReconciler } from './reconcilers/feature-flags/reconciler.ts';
+import { SIGNING_KEYS, type SigningKeyObject } from './reconcilers/signing-key/resource.ts';
+import { SigningKeyReconciler } from './reconcilers/signing-key/reconciler.ts';
+import { startController } from './runtime/controller.ts';
+import { EventRecorder } from './runtime/event-recorder.ts';
+import { LeaderElection } from './runtime/leader-election.ts';
+import { createRuntimeMetrics, type RuntimeMetrics } from './runtime/metrics.ts';
+
+const POOL_MAX = 4;
+/** Longer and a renewal that hangs would cost the leadership. */
+const LEASE_READ_TIMEOUT_MS = 3_000;
+
+/** NATS comes back at any moment, and then flags have to take effect within seconds. */
+const FLAGS_BACKOFF = { firstMs: 200, maxMs: 2_000 };
+
+interface Closable {
+  close(): Promise<unknown>;
+}
+
+/** Everything the controller consists of, wired: a Lease decides whether it works. */
+export interface Manager {
+  readonly registry: Registry;
+  readonly election: LeaderElection;
+  readonly checks: () => Readonly<Record<string, () => Promise<void>>>;
+  /** Stops looking at resources; what is under way ends. */
+  drain(): Promise<void>;
+  /** Hands the leadership over. */
+  close(): Promise<void>;
+}
+
+interface Parts {
+  readonly config: ControllerConfig;
+  readonly connection: KubeConnection;
+  readonly namespace: string;
+  readonly identity: string;
+  readonly db: Queryable;
+  readonly natsUrl: Secret | undefined;
+  readonly metrics: RuntimeMetrics;
+  readonly registry: Registry;
+  readonly logger: Logger;
+}
+
+export async function createManager(
+  config: ControllerConfig,
+  secrets: ControllerSecrets,
+  logger: Logger,
+): Promise<Manager> {
+  const registry = createRegistry('controller');
+  const metrics = createRuntimeMetrics(registry);
+  const connection = await connectToCluster(config.kubeconfig);
+  const namespace = config.namespace ?? connection.namespace;
+  const db = createPool({
+    url: secrets.databaseUrl.reveal(),
+    max: POOL_MAX,
+    applicationName: 'controller',
+    onError: (error) => logger.warn({ err: error }, 'database connection lost'),
+  });
+  observeDatabasePool(registry, db, POOL_MAX);
+  const identity = `${config.identity ?? hostname()}_${randomUUID().slice(0, 8)}`;
+  const { natsUrl } = secrets;
+  const parts = { config, connection, namespace, identity, db, natsUrl, metrics, registry, logger };
+  const terms = new Terms(parts);
+  const leaseApi = new ApiClient({
+    connection,
+    onRequest: metrics.apiRequest,
+    readTimeoutMs: LEASE_READ_TIMEOUT_MS,
+  });
+  const election = new LeaderElection({
+    api: leaseApi,
+    ...{ namespace, leaseName: config.leaseName, identity },
+    onStarted: () => {
+      metrics.leaderChanged(true);
+      logger.info({ identity, namespace }, 'leading');
+      terms.begin(election);
+    },
+    onStopped: (why) => {
+      metrics.leaderChanged(false);
+      logger.warn({ identity, why }, 'not leading any more');
+      terms.end();
+    },
+    onError: (error) => logger.warn({ err: error }, 'lease'),
+  });
+  election.start();
+  return {
+    registry,
+    election,
+    checks: () => ({
+      'api-server': async () => {
+        await leaseApi.list(LEASES, {
+          namespace,
+          fieldSelector: `metadata.name=${config.leaseName}`,
+        });
+      },
+      [election.isLeading() ? 'leader' : 'follower']: () => Promise.resolve(),
+    }),
+    drain: () => terms.drain(),
+    close: async () => {
+      await terms.drain();
+      await election.close();
+      await leaseApi.close();
+      await db.end();
+    },
+  };
+}
+
+/** Controllers run while this process leads; each term has its own. */
+class Terms {
+  readonly #parts: Parts;
+  readonly #writes: Counter<'action'>;
+  #running: Closable[] = [];
+  #ended: Promise<void> = Promise.resolve();
+  #isDrained = false;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#writes = new Counter({
+      name: 'controller_signing_key_actions_total',
+      help: 'What was done about signing keys, by action.',
+      labelNames: ['action'] as const,
+      registers: [parts.registry],
+    });
+  }
+
+  begin(election: LeaderElection): void {
+    if (this.#isDrained) return;
+    const { natsUrl } = this.#parts;
+    this.#running = [
+      this.#signingKeys(election),
+      ...(natsUrl === undefined ? [] : [this.#featureFlags(election, natsUrl)]),
+    ];
+  }
+
+  end(): void {
+    const running = this.#running;
+    this.#running = [];
+    // Writes are refused already; this ends what only reads.
+    this.#ended = Promise.all([this.#ended, ...running.map((one) => one.close())]).then(
+      () => undefined,
+    );
+  }
+
+  async drain(): Promise<void> {
+    this.#isDrained = true;
+    this.end();
+    await this.#ended;
+  }
+
+  #signingKeys(election: LeaderElection): Closable {
+    const { config, db, metrics, logger, namespace } = this.#parts;
+    const { guard } = election;
+    const { api, events, connection } = this.#client(election);
+    const controller = startController<SigningKeyObject>({
+      name: 'signing-key',
+      connection,
+      resource: SIGNING_KEYS,
+      selection: { namespace },
+      parallelism: config.parallelism,
+      ...{ metrics, logger },
+      reconciler: (known) => {
+        const reconciler = new SigningKeyReconciler({
+          ...{ api, db, guard, events, known },
+          now: () => new Date(),
+          minPropagationWaitMs: config.minPropagationWaitMs,
+          onAction: (action) => {
+            this.#writes.inc({ action });
+            logger.info({ action }, 'signing key action');
+          },
+        });
+        return (name) => reconciler.reconcile(name);
+      },
+    });
+    return { close: () => controller.close().finally(() => api.close()) };
+  }
+
+  #featureFlags(election: LeaderElection, natsUrl: Secret): Closable {
+    const { metrics, logger, namespace } = this.#parts;
+    const { api, events, connection } = this.#client(election);
+    const bucket = new FlagsBucket(natsUrl);
+    const controller = startController<ConfigMapObject>({
+      name: 'feature-flags',
+      connection,
+      resource: CONFIG_MAPS,
+      selection: { namespace, labelSelector: FLAGS_SELECTOR },
+      parallelism: 1,
+      backoff: FLAGS_BACKOFF,
+      ...{ metrics, logger },
+      reconciler: (known) => {
+        const reconciler = new FlagsReconciler({
+          ...{ api, bucket, events, known, guard: election.guard },
+          now: () => new Date(),
+        });
+        return (name) => reconciler.reconcile(name);
+      },
+    });
+    return {
+      close: () => controller.close().finally(() => Promise.all([api.close(), bucket.close()])),
+    };
+  }
+
+  /** Of one controller: its writes ask whether this process leads. */
+  #client(election: LeaderElection) {
+    const { connection, identity, metrics, logger } = this.#parts;
+    const api = new ApiClient({
+      ...{ connection, guard: election.guard, onRequest: metrics.apiRequest },
+    });
+    const events = new EventRecorder({
+      api,
+      controller: FIELD_MANAGER,
+      instance: identity,
+      onError: (error) => logger.debug({ err: error }, 'event was not recorded'),
+    });
+    return { api, events, connection: { connection, onRequest: metrics.apiRequest } };
+  }
+}
