@@ -1,0 +1,69 @@
+import type { GonogoConfig } from '../config/config.ts';
+import type { Gate } from '../gate.domain.ts';
+import type { BooksCheck } from '../probes/books.store.ts';
+import type { Cluster } from '../probes/cluster.ts';
+import { freesideClient } from '../probes/freeside.client.ts';
+import { readActiveKey } from '../probes/key-store.ts';
+import { prometheusClient } from '../probes/prometheus.client.ts';
+import type { Replicas } from '../probes/replicas.domain.ts';
+import { authGate } from './auth.ts';
+import { billingGate } from './billing.ts';
+import { healthGate } from './health.ts';
+import { inferenceGate } from './inference.ts';
+import { monitoringGate } from './monitoring.ts';
+import { notBuiltGate } from './not-built.ts';
+import { platformGate } from './platform.ts';
+import { rollbackGate } from './rollback.ts';
+
+/** All eleven gates, wired. Nothing is asked before they run. */
+export function createGates(
+  config: GonogoConfig,
+  checkBooks: (() => Promise<BooksCheck>) | undefined,
+): readonly Gate[] {
+  const { freesideUrl, finnUrls, deadlineMs, apiKey, prometheusUrl, keyStoreDir } = config;
+  const freeside = apiKey === undefined ? undefined : freesideClient(freesideUrl, apiKey);
+  const cluster = clusterOf(config);
+  const replicas = replicasFrom(config, cluster);
+  return [
+    healthGate({ freesideUrl, finnUrls, replicas, deadlineMs }),
+    authGate({
+      freesideUrl,
+      freeside,
+      finnUrls: async () => (cluster === undefined ? finnUrls : (await replicas()).finnUrls),
+      activeKey: keyStoreDir === undefined ? undefined : () => readActiveKey(keyStoreDir),
+      now: () => new Date(),
+      deadlineMs,
+    }),
+    inferenceGate({ freeside, deadlineMs }),
+    billingGate({ freeside, checkBooks, answers: config.answers, deadlineMs }),
+    notBuiltGate('payments', 'does a paid invoice mint credits, once', 'payments'),
+    notBuiltGate('discord', 'does /my-agent open a thread', 'bots'),
+    notBuiltGate('dashboard', 'does the admin API return data', 'admin pages'),
+    notBuiltGate('audit', 'can the audit chain be exported and verified', 'audit exports'),
+    platformGate({ freesideUrl, freeside, deadlineMs }),
+    monitoringGate({
+      prometheus: prometheusUrl === undefined ? undefined : prometheusClient(prometheusUrl),
+      deadlineMs,
+    }),
+    rollbackGate({ cluster, deadlineMs }),
+  ];
+}
+
+function clusterOf({ cluster: settings }: GonogoConfig): (() => Promise<Cluster>) | undefined {
+  if (settings === undefined) return undefined;
+  // Connected when a gate asks: what throws is then that gate's finding. The client library is
+  // large; a run without a cluster doesn't wait for it.
+  let connected: Promise<Cluster> | undefined;
+  return () =>
+    (connected ??= import('../probes/cluster.ts').then((module) =>
+      module.connectToCluster(settings),
+    ));
+}
+
+function replicasFrom(
+  { adminUrls, finnUrls }: GonogoConfig,
+  cluster: (() => Promise<Cluster>) | undefined,
+): () => Promise<Replicas> {
+  if (cluster !== undefined) return async () => (await cluster()).replicas();
+  return () => Promise.resolve({ adminUrls, finnUrls, missing: [], from: 'configuration' });
+}
