@@ -36,7 +36,7 @@ function setUp() {
       vi.setSystemTime(Date.now() + 250);
     }
   };
-  return { run, open, waitUntilTried };
+  return { breakers, run, open, waitUntilTried };
 }
 
 describe('an open breaker', () => {
@@ -64,5 +64,40 @@ describe('an open breaker', () => {
     expect(await run(LOST)).toEqual({ kind: 'breaker_open', retryAfterSeconds: 1 });
     for (let tries = 0; tries < 4; tries += 1) await waitUntilTried(LOST);
     expect(await run(LOST)).toEqual({ kind: 'breaker_open', retryAfterSeconds: 8 });
+  });
+});
+
+describe('a breaker whose first try waits for a slow model', () => {
+  /** Half open, with the first try under way. */
+  async function trying() {
+    const { breakers, run, open } = setUp();
+    await open();
+    vi.setSystemTime(Date.now() + 500);
+    const first = Promise.withResolvers<FinnAttempt>();
+    const answer = breakers.run('cheap', () => first.promise);
+    const pass = (ms: number) => vi.setSystemTime(Date.now() + ms);
+    return { run, first, answer, pass };
+  }
+
+  it('lets another try every quarter second, and all once one was answered', async () => {
+    const { run, pass } = await trying();
+    expect((await run(REFUSED)).kind).toBe('breaker_open');
+    pass(250);
+    expect(await run(LOST)).toBe(LOST);
+    expect((await run(REFUSED)).kind).toBe('breaker_open');
+    pass(250);
+    expect(await run(REFUSED)).toBe(REFUSED);
+    expect(await run(REFUSED)).toBe(REFUSED);
+    expect(await run(LOST)).toBe(LOST);
+    expect((await run(REFUSED)).kind).toBe('breaker_open');
+  });
+
+  it('opens again for all when the first try fails', async () => {
+    const { run, first, answer, pass } = await trying();
+    pass(250);
+    expect(await run(REFUSED)).toBe(REFUSED);
+    first.resolve(LOST);
+    await answer;
+    expect((await run(REFUSED)).kind).toBe('breaker_open');
   });
 });

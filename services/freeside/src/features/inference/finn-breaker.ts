@@ -34,6 +34,12 @@ export interface BreakerOpen {
 
 class ClientGoneError extends Error {}
 
+/**
+ * While the first try waits for its answer, another one goes every so often: a model may take
+ * seconds to begin, and finn's silence until then says nothing about finn.
+ */
+const NEXT_TRY_MS = 250;
+
 const STATE_NAMES: Readonly<Record<CircuitState, BreakerState>> = {
   [CircuitState.Closed]: 'closed',
   [CircuitState.HalfOpen]: 'half_open',
@@ -59,7 +65,7 @@ export class FinnBreakers {
   /** Runs the attempt, or says at once that it shouldn't be made; nothing ever queues here. */
   async run(pool: Pool, attempt: () => Promise<FinnAttempt>): Promise<FinnAttempt | BreakerOpen> {
     const breaker = this.#breakers[pool];
-    if (breaker.policy.state === CircuitState.HalfOpen) return this.#refusal(breaker);
+    if (breaker.policy.state === CircuitState.HalfOpen) return this.#tryBeside(breaker, attempt);
     try {
       return await breaker.policy.execute(async () => {
         const result = await attempt();
@@ -71,6 +77,20 @@ export class FinnBreakers {
       if (error instanceof BrokenCircuitError) return this.#refusal(breaker);
       throw error;
     }
+  }
+
+  /** The first try decides whether the breaker closes; until then one good answer lets all through. */
+  async #tryBeside(
+    breaker: PoolBreaker,
+    attempt: () => Promise<FinnAttempt>,
+  ): Promise<FinnAttempt | BreakerOpen> {
+    const nowMs = Date.now();
+    const isDue = nowMs - breaker.lastTryMs >= NEXT_TRY_MS;
+    if (!breaker.hasAnswered && !isDue) return this.#refusal(breaker);
+    breaker.lastTryMs = nowMs;
+    const result = await attempt();
+    if (result.kind !== 'aborted') breaker.hasAnswered = result.kind !== 'unavailable';
+    return result;
   }
 
   #create(pool: Pool): PoolBreaker {
@@ -86,7 +106,17 @@ export class FinnBreakers {
         breaker: new ConsecutiveBreaker(this.#options.failures),
       },
     );
-    const breaker: PoolBreaker = { policy, openUntilMs: 0, openings: 0 };
+    const breaker: PoolBreaker = {
+      policy,
+      openUntilMs: 0,
+      openings: 0,
+      lastTryMs: 0,
+      hasAnswered: false,
+    };
+    policy.onHalfOpen(() => {
+      breaker.lastTryMs = Date.now();
+      breaker.hasAnswered = false;
+    });
     policy.onBreak(() => {
       const waitMs = Math.min(halfOpenAfterMs, firstHalfOpenAfterMs * 2 ** breaker.openings);
       breaker.openUntilMs = Date.now() + waitMs;
@@ -108,4 +138,8 @@ interface PoolBreaker {
   openUntilMs: number;
   /** Since it was last closed. */
   openings: number;
+  /** Of those while it is half open. */
+  lastTryMs: number;
+  /** Whether one of them, beside the first, found finn well. */
+  hasAnswered: boolean;
 }
