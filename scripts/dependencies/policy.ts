@@ -64,6 +64,11 @@ export const POLICY: DependencyPolicy = {
       licence: 'MPL-2.0',
       why: 'used unchanged, by the test runner only; nothing of it is shipped',
     },
+    {
+      packages: ['argparse'],
+      licence: 'PSF-2.0',
+      why: 'permissive; comes with js-yaml, by which the Kubernetes client reads a kubeconfig',
+    },
   ],
 
   severalMajors: [
@@ -89,6 +94,14 @@ export const POLICY: DependencyPolicy = {
     {
       packages: ['fast-uri'],
       why: 'ajv and @fastify/ajv-compiler are a major apart; both read the names of our own schemas only',
+    },
+    {
+      packages: ['@types/node', 'undici-types'],
+      why: 'types only: the Kubernetes client brings those of a newer Node, and nothing of ours sees them',
+    },
+    {
+      packages: ['agent-base'],
+      why: 'the Kubernetes client and a cloud detector of OpenTelemetry that is not enabled are two majors apart; each makes its own proxy agents',
     },
   ],
 
