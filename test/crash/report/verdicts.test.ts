@@ -123,11 +123,21 @@ describe('recovery', () => {
       true,
       true,
     ]);
+    expect(
+      recovery({
+        calls: [unavailable(10_500, { replica: 1 }), call(12_100, { replica: 1 })],
+        faults: [kill],
+      }),
+    ).toEqual([true, false]);
+    const never = [call(11_000), unavailable(11_000, { replica: 1 })];
+    expect(recovery({ calls: never, faults: [kill] })).toEqual([true, false]);
+  });
+
+  it('says nothing when nobody asked the survivor in time', () => {
     expect(recovery({ calls: [call(12_100, { replica: 1 })], faults: [kill] })).toEqual([
       true,
-      false,
+      true,
     ]);
-    expect(recovery({ calls: [call(11_000)], faults: [kill] })).toEqual([true, false]);
   });
 
   it('says nothing when another fault was in the way', () => {
