@@ -2,15 +2,15 @@ import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { waitFor } from '@arrakis/testkit';
+import { testKubeconfig, waitFor } from '@arrakis/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { SignedReport } from '../../services/gonogo/src/report/report.schema.ts';
 import { gonogo } from './support/gonogo.ts';
 import { startStandIn, type StandIn } from './support/stand-in.ts';
 
-/** The gates that ask a cluster, against a real API server. Needs KUBECONFIG; KUBECTL names kubectl. */
+/** The gates that ask a cluster, against a real API server. Needs TEST_KUBECONFIG; KUBECTL names kubectl. */
 
-const KUBECONFIG = process.env.KUBECONFIG ?? '';
+const KUBECONFIG = testKubeconfig() ?? '';
 const NAMESPACE = `gonogo-${String(process.pid)}`;
 const RELEASE = 'gonogo-test';
 
@@ -81,7 +81,9 @@ function kubectl(args: readonly string[], input?: object): Promise<string> {
 const here = (...args: readonly string[]) => kubectl(['-n', NAMESPACE, ...args]);
 const apply = (object: object) => kubectl(['-n', NAMESPACE, 'apply', '-f', '-'], object);
 
-describe.skipIf(KUBECONFIG === '')('in a cluster', () => {
+const SKIPPED = KUBECONFIG === '' ? ' [SKIPPED: TEST_KUBECONFIG is not set]' : '';
+
+describe.skipIf(KUBECONFIG === '')(`in a cluster${SKIPPED}`, () => {
   let dir: string;
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'arrakis-gonogo-'));

@@ -84,3 +84,4 @@ export {
 } from './processes/spawn-service.ts';
 export { startTcpRelay, type TcpRelay, type TcpRelayOptions } from './processes/tcp-relay.ts';
 export { waitFor, type WaitOptions } from './processes/wait-for.ts';
+export { testKubeconfig } from './processes/test-kubeconfig.ts';

@@ -50,9 +50,3 @@ export type ControllerEnv = Static<typeof ControllerEnv>;
 export function readEnv(): ControllerEnv {
   return loadEnv(ControllerEnv, process.env);
 }
-
-/** The kubeconfig that a test may use, if any. */
-export function readKubeconfig(): string | undefined {
-  const { KUBECONFIG } = ControllerEnv.properties;
-  return loadEnv(Type.Object({ KUBECONFIG }), process.env).KUBECONFIG;
-}

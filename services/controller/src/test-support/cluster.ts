@@ -3,19 +3,24 @@ import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { findFreePort, spawnService, waitFor, type SpawnedService } from '@arrakis/testkit';
+import {
+  findFreePort,
+  spawnService,
+  testKubeconfig,
+  waitFor,
+  type SpawnedService,
+} from '@arrakis/testkit';
 import { request } from 'undici';
 import { parse } from 'yaml';
-import { readKubeconfig } from '../config/env.ts';
 import { ApiClient } from '../kubernetes/api.client.ts';
 import { connectToCluster, type KubeConnection } from '../kubernetes/connection.ts';
 import type { KubeObject, Resource } from '../kubernetes/objects.ts';
 import { SIGNING_KEYS, type SigningKeyObject } from '../reconcilers/signing-key/resource.ts';
 
-export const CLUSTER = readKubeconfig();
+export const CLUSTER = testKubeconfig();
 /** For the title of a suite that is skipped: it must be seen that nothing was shown. */
 export const SKIPPED =
-  CLUSTER === undefined ? ' [SKIPPED: KUBECONFIG is not set, no API server was asked]' : '';
+  CLUSTER === undefined ? ' [SKIPPED: TEST_KUBECONFIG is not set, no API server was asked]' : '';
 
 const ENTRY = fileURLToPath(new URL('../main.ts', import.meta.url));
 const CRD = resolve(import.meta.dirname, '../../../../charts/platform/crds/signingkeys.yaml');
