@@ -33,7 +33,7 @@ export function createTargets(deps: TargetDeps): TargetsByPool {
 
 function createTarget(entry: TargetEntry, deps: TargetDeps): Target {
   const { config, apiKeys, logger, events, nowMs } = deps;
-  const { provider: kind, apiKey, baseUrl, tokenizer, maxTokensField } = entry;
+  const { provider: kind, apiKey, baseUrl, tokenizer, maxTokensField, wordDelayMs } = entry;
   events.targetKnown(entry.name);
   const provider = createProvider(
     {
@@ -42,6 +42,7 @@ function createTarget(entry: TargetEntry, deps: TargetDeps): Target {
       apiKey: apiKey === undefined ? undefined : apiKeys.get(apiKey)?.reveal(),
       tokenizer,
       maxTokensField,
+      wordDelayMs,
       timeouts: {
         connectMs: CONNECT_TIMEOUT_MS,
         idleMs: config.provider.idleTimeoutMs,

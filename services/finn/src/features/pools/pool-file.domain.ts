@@ -15,6 +15,7 @@ const TargetEntry = Type.Object(
     maxTokensField: Type.Optional(Type.Enum(['max_tokens', 'max_completion_tokens'])),
     maxConcurrency: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
     contextTokens: Type.Optional(Type.Integer({ minimum: 256, maximum: 10_000_000 })),
+    wordDelayMs: Type.Optional(Type.Integer({ minimum: 0, maximum: 10_000 })),
   },
   { additionalProperties: false },
 );
@@ -63,7 +64,11 @@ export function parsePoolFile(document: unknown): PoolFile {
         .map((error) => `${error.instancePath || '/'}: ${error.message}`),
     );
   }
-  const faults = [...incompleteTargets(document), ...ambiguousNames(document)];
+  const faults = [
+    ...incompleteTargets(document),
+    ...strayDelays(document),
+    ...ambiguousNames(document),
+  ];
   if (faults.length > 0) throw new PoolFileError(faults);
   return document;
 }
@@ -92,6 +97,13 @@ function incompleteTargets(file: PoolFile): string[] {
     .filter(({ entry }) => entry.provider === 'openai-compatible' || entry.provider === 'anthropic')
     .filter(({ entry }) => entry.baseUrl === undefined && entry.apiKey === undefined)
     .map(({ pointer }) => `${pointer}/apiKey: is required for the vendor's own endpoint`);
+}
+
+/** A real model takes the time that it takes. */
+function strayDelays(file: PoolFile): string[] {
+  return targetsOf(file)
+    .filter(({ entry }) => entry.wordDelayMs !== undefined && entry.provider !== 'canned')
+    .map(({ pointer }) => `${pointer}/wordDelayMs: only canned answers have it`);
 }
 
 /** A target that serves several pools has one breaker, so one name must always mean one target. */

@@ -43,6 +43,7 @@ describe('a pool file', () => {
     [{ ...target, surprise: 1 }, '/pools/cheap/targets/0'],
     [{ ...target, provider: 'openai-compatible' }, '/pools/cheap/targets/0/apiKey'],
     [{ ...target, provider: 'anthropic' }, '/pools/cheap/targets/0/apiKey'],
+    [{ ...target, provider: 'local', wordDelayMs: 5 }, '/pools/cheap/targets/0/wordDelayMs'],
   ])('points at what is wrong in %j', (bad, pointer) => {
     const faults = faultsOf(file([bad]));
     expect(faults.some((fault) => fault.startsWith(`${pointer}:`))).toBe(true);

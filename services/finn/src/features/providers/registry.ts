@@ -18,6 +18,8 @@ export interface ProviderTarget {
   readonly tokenizer?: TokenizerName | undefined;
   /** `openai-compatible` only; default `max_tokens`. */
   readonly maxTokensField?: MaxTokensField | undefined;
+  /** `canned` only: between two words. */
+  readonly wordDelayMs?: number | undefined;
   readonly timeouts: ProviderTimeouts;
   /** Where `local` finds its files. */
   readonly modelDir: string;
@@ -37,7 +39,9 @@ const ANTHROPIC_BASE_URL = 'https://api.anthropic.com';
  * @throws Error when the target can't be right, such as a base URL that is none.
  */
 export function createProvider(target: ProviderTarget, deps: ProviderDeps): Provider {
-  if (target.provider === 'canned') return createCanned();
+  if (target.provider === 'canned') {
+    return createCanned({ wordDelayMs: target.wordDelayMs });
+  }
   const { apiKey, timeouts } = target;
   const tokenizer = loadTokenizer(target.tokenizer ?? 'o200k_base');
   switch (target.provider) {

@@ -1,0 +1,122 @@
+import { readFileSync } from 'node:fs';
+import { waitFor } from '@arrakis/testkit';
+import type { Pod } from './objects.ts';
+import type { Platform } from './platform.ts';
+import { restrictedPod } from './pods.ts';
+
+const CLIENT = new URL('../pods/load-client.ts', import.meta.url);
+/** The longest stream and then some. */
+const LAST_STREAM_MS = 200_000;
+
+export interface LoadOptions {
+  /** Short metered requests, half of them streamed. */
+  readonly requestsPerSecond: number;
+  /** Streams that are open from the beginning; none unless said. */
+  readonly longStreams?: number;
+  /** How long each of those takes, at two seconds a word; 100 unless said. */
+  readonly longSeconds?: number;
+}
+
+export interface LoadResult {
+  readonly sent: number;
+  readonly whole: number;
+  readonly failed: number;
+  /** What was really sent. */
+  readonly perSecond: number;
+  readonly seconds: number;
+  readonly durationMs: { readonly p50: number; readonly p99: number };
+  readonly firstTokenMs: { readonly p50: number; readonly p99: number };
+  readonly long: {
+    readonly opened: number;
+    readonly whole: number;
+    readonly lastedMs: readonly number[];
+  };
+  readonly failures: readonly {
+    readonly atMs: number;
+    readonly kind: string;
+    /** 0: no answer at all. */
+    readonly status: number;
+    readonly why: string;
+  }[];
+  /** By the second since 1970. */
+  readonly failedSeconds: Readonly<Record<string, number>>;
+  readonly wholeSeconds: Readonly<Record<string, number>>;
+}
+
+export interface Load {
+  /** Sends nothing more, waits for what is under way, and tells how it went. */
+  stop(): Promise<LoadResult>;
+}
+
+/** Starts the members' requests, in a pod beside the platform, and returns when they come. */
+export async function startLoad(platform: Platform, options: LoadOptions): Promise<Load> {
+  const kube = platform.beside;
+  const name = `load-${Date.now().toString(36)}`;
+  const settings = {
+    url: platform.apiUrl,
+    keyFile: '/key/api-key',
+    model: 'canned',
+    maxTokens: 12,
+    longStreams: 0,
+    longModel: 'canned-slow',
+    longMaxTokens: Math.round((options.longSeconds ?? 100) / 2),
+    ...options,
+  };
+  await kube.apply({
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: 'load-client' },
+    data: { 'load-client.ts': readFileSync(CLIENT, 'utf8') },
+  });
+  await kube.apply(
+    restrictedPod({
+      name,
+      image: platform.image,
+      args: ['/client/load-client.ts', JSON.stringify(settings)],
+      mounts: [
+        { path: '/client', volume: { configMap: { name: 'load-client' } } },
+        { path: '/key', volume: { secret: { secretName: 'member-key' } } },
+      ],
+    }),
+  );
+  const logs = () => kube.kubectl(['logs', name, '--tail', '2']);
+  await waitFor(async () => (await logs()).includes('STARTED'), {
+    timeoutMs: 60_000,
+    intervalMs: 500,
+    what: 'the load begins',
+  });
+  return {
+    stop: async () => {
+      await kube.kubectl(['exec', name, '--', 'sh', '-c', 'kill -TERM 1']);
+      await waitFor(
+        async () =>
+          ['Succeeded', 'Failed'].includes((await kube.get<Pod>('pod', name)).status.phase),
+        { timeoutMs: LAST_STREAM_MS, intervalMs: 500, what: 'the last stream ends' },
+      );
+      const result = /^RESULT (\{.*\})$/m.exec(await logs())?.[1];
+      if (result === undefined)
+        throw new Error(`the load ended badly: ${(await logs()).slice(-500)}`);
+      await kube.kubectl(['delete', 'pod', name, '--wait=false']);
+      return JSON.parse(result) as LoadResult;
+    },
+  };
+}
+
+/** For the table. */
+export function loadFigures(load: LoadResult): string {
+  const { sent, failed, perSecond, durationMs, firstTokenMs } = load;
+  return (
+    `${sent} requests at ${perSecond}/s, ${failed} failed, ` +
+    `whole answer p50 ${durationMs.p50} p99 ${durationMs.p99} ms, ` +
+    `first token p50 ${firstTokenMs.p50} p99 ${firstTokenMs.p99} ms`
+  );
+}
+
+/** @throws Error that tells the first failures. */
+export function mustHaveNoFailures(load: LoadResult): void {
+  if (load.failed === 0 && load.long.whole === load.long.opened) return;
+  const told = load.failures.slice(0, 5).map(({ atMs, kind, status, why }) => {
+    return `${new Date(atMs).toISOString()} ${kind} ${status}: ${why}`;
+  });
+  throw new Error(`${load.failed} of ${load.sent} requests failed\n${told.join('\n')}`);
+}
