@@ -5,7 +5,7 @@
 .SUFFIXES:
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs reset api-key signing-key flags model env install test lint typecheck architecture unit integration \
-	e2e generate format test-crash test-crash-sabotage simulate bench load gates audit sbom fuzz parked dashboard-picture
+	e2e generate format test-crash test-crash-sabotage simulate bench load gates test-cluster audit sbom fuzz parked dashboard-picture
 
 BIN := node_modules/.bin
 NODE := $(BIN)/node
@@ -90,6 +90,9 @@ test-crash: install ## Break everything under load as SEED says, then audit the 
 
 test-crash-sabotage: install ## Take each guard out in turn: the crash test must go red every time
 	@$(NODE) test/crash/sabotage/main.ts --seed $(SEED)
+
+test-cluster: install ## Install the chart on a cluster and show what it promises: make test-cluster A='--only rotation'
+	@$(NODE) test/cluster/main.ts $(A)
 
 simulate: install ## Simulated histories of the whole metering: make simulate N=1000000 FROM=1
 	@$(NODE) loadtest/simulate.ts $(N) $(FROM)

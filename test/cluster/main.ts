@@ -10,12 +10,13 @@ import { Platform, ROOT } from './lib/platform.ts';
 import { runScenario, type Row } from './lib/scenario.ts';
 import { renderTable } from './lib/table.ts';
 import { SCENARIOS } from './scenarios/catalogue.ts';
-import { uninstall } from './scenarios/install.ts';
+import { install, uninstall } from './scenarios/install.ts';
 
-const USAGE = `Usage: node test/cluster/main.ts [--only a,b] [--keep] [--tag t] [--no-build] [--list]
+const USAGE = `Usage: node test/cluster/main.ts [--only a,b] [--keep] [--on namespace] [--tag t] [--no-build] [--list]
 
 Builds the image, installs the platform into a namespace of its own and shows what it promises there.
 --only runs these scenarios (install and uninstall always run), --keep leaves the platform installed,
+--on takes a platform that --keep left and installs none,
 --no-build takes the image that the cluster has under the tag.
 The cluster is TEST_KUBECONFIG's, else KUBECONFIG's, else a new one of kind's.
 Exit code 0 when everything was shown; the table also goes to .arrakis/test-cluster.json.`;
@@ -26,6 +27,7 @@ await runScript('test-cluster', async () => {
       only: { type: 'string' },
       tag: { type: 'string', default: 'test-cluster' },
       namespace: { type: 'string', default: `arrakis-test-${randomBytes(2).toString('hex')}` },
+      on: { type: 'string' },
       keep: { type: 'boolean', default: false },
       'no-build': { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
@@ -40,7 +42,7 @@ await runScript('test-cluster', async () => {
     SCENARIOS.forEach(({ name, title }) => say(`${name.padEnd(14)} ${title}`));
     return;
   }
-  const chosen = choose(values.only);
+  const chosen = choose(values.only, values.on === undefined);
   const beganAtMs = performance.now();
   const tell = (line: string): void => {
     const at = ((performance.now() - beganAtMs) / 1000).toFixed(0).padStart(5);
@@ -48,8 +50,13 @@ await runScript('test-cluster', async () => {
   };
   const cluster = await findCluster(tell);
   try {
-    if (!values['no-build']) await buildImage(values.tag, cluster, tell);
-    const platform = new Platform({ ...values, kubeconfig: cluster.kubeconfig });
+    const isNew = values.on === undefined;
+    if (isNew && !values['no-build']) await buildImage(values.tag, cluster, tell);
+    const platform = new Platform({
+      kubeconfig: cluster.kubeconfig,
+      namespace: values.on ?? values.namespace,
+      tag: values.tag,
+    });
     const rows: Row[] = [];
     for (const scenario of chosen) {
       if (scenario === uninstall && values.keep) continue;
@@ -75,15 +82,17 @@ await runScript('test-cluster', async () => {
   }
 });
 
-function choose(only: string | undefined): typeof SCENARIOS {
-  if (only === undefined) return SCENARIOS;
-  const names = only.split(',');
+function choose(only: string | undefined, withInstall: boolean): typeof SCENARIOS {
+  if (only === undefined && withInstall) return SCENARIOS;
+  const names = only?.split(',') ?? SCENARIOS.map(({ name }) => name);
   const stray = names.filter((name) => !SCENARIOS.some((scenario) => scenario.name === name));
   if (stray.length > 0) {
     throw new PlainError(`There is no scenario ${stray.join(', ')}.`, [
       `Say some of: ${SCENARIOS.map(({ name }) => name).join(', ')}`,
     ]);
   }
-  const always = ['install', 'uninstall'];
-  return SCENARIOS.filter(({ name }) => names.includes(name) || always.includes(name));
+  const always = [install, uninstall];
+  return SCENARIOS.filter((scenario) =>
+    always.includes(scenario) ? withInstall : names.includes(scenario.name),
+  );
 }

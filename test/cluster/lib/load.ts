@@ -71,6 +71,7 @@ export async function startLoad(platform: Platform, options: LoadOptions): Promi
   await kube.apply(
     restrictedPod({
       name,
+      labels: { load: '' },
       image: platform.image,
       args: ['/client/load-client.ts', JSON.stringify(settings)],
       mounts: [

@@ -1,5 +1,6 @@
 export interface RestrictedPod {
   readonly name: string;
+  readonly labels?: Readonly<Record<string, string>>;
   readonly image: string;
   /** Arguments of Node. */
   readonly args: readonly string[];
@@ -7,11 +8,17 @@ export interface RestrictedPod {
 }
 
 /** A pod of the tests' own that Pod Security `restricted` lets in. */
-export function restrictedPod({ name, image, args, mounts = [] }: RestrictedPod): object {
+export function restrictedPod({
+  name,
+  image,
+  args,
+  labels = {},
+  mounts = [],
+}: RestrictedPod): object {
   return {
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: { name },
+    metadata: { name, labels },
     spec: {
       restartPolicy: 'Never',
       automountServiceAccountToken: false,
