@@ -36,6 +36,10 @@ const UNAVAILABLE_MESSAGES = [
   'Cannot use a pool after calling end',
 ];
 
+/** The connection was there and broke: another one may well serve the statement. */
+const LOST_CODES = new Set(['ECONNRESET', 'EPIPE', '57P01', '57P02', '08003', '08006']);
+const LOST_MESSAGES = ['Connection terminated', 'Client has encountered a connection error'];
+
 const MAX_CAUSES = 4;
 
 /** SQLSTATE of an error that PostgreSQL raised. */
@@ -44,6 +48,12 @@ export function sqlState(error: unknown): string | undefined {
   return code !== undefined && SQL_STATE.test(code) && !UNAVAILABLE_CODES.has(code)
     ? code
     : undefined;
+}
+
+/** The constraint that PostgreSQL names in an error, as for 23505. */
+export function violatedConstraint(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('constraint' in error)) return undefined;
+  return typeof error.constraint === 'string' ? error.constraint : undefined;
 }
 
 /**
@@ -57,6 +67,18 @@ export function isUnavailable(error: unknown): boolean {
     current = current.cause;
   }
   return false;
+}
+
+/**
+ * Whether a connection broke under its statement, as one does whose pooler is replaced. What became of
+ * the statement is unknown.
+ */
+export function isConnectionLost(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = codeOf(error);
+  return code === undefined
+    ? LOST_MESSAGES.some((message) => error.message.startsWith(message))
+    : LOST_CODES.has(code);
 }
 
 function saysUnavailable(error: Error): boolean {

@@ -1,6 +1,6 @@
 export { withAdvisoryLock, type LockOutcome } from './advisory-lock.ts';
 export { bootstrapRoles, type BootstrapOptions, type PasswordSource } from './bootstrap.ts';
-export { isUnavailable, sqlState } from './errors.ts';
+export { isUnavailable, sqlState, violatedConstraint } from './errors.ts';
 export { MigrationError, migrate, type MigrateOptions } from './migrate.ts';
 export { createPool, type PoolOptions } from './pool.ts';
 export type { Queryable } from './queryable.ts';

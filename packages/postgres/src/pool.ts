@@ -1,4 +1,6 @@
 import pg from 'pg';
+import { isConnectionLost } from './errors.ts';
+import type { Queryable } from './queryable.ts';
 
 export interface PoolOptions {
   readonly url: string;
@@ -10,6 +12,12 @@ export interface PoolOptions {
   readonly connectTimeoutMs?: number;
   /** For one statement, on the server; the role's own setting when absent. */
   readonly statementTimeoutMs?: number;
+  /**
+   * Repeats a statement of `pool.query` whose connection broke under it, on another connection. Only
+   * for statements that bear it, for the first one may have been done: reads, and writes that tell a
+   * repetition. Transactions are never repeated.
+   */
+  readonly repeatsLost?: boolean;
   /** Called for a connection that breaks while nobody waits for it. */
   readonly onError: (error: Error) => void;
 }
@@ -69,5 +77,23 @@ export function createPool(options: PoolOptions): pg.Pool {
   // would throw. Then the pool's own event would be the second report of the same break.
   pool.on('connect', (client) => client.on('error', options.onError));
   pool.on('error', () => undefined);
+  if (options.repeatsLost === true) repeatLost(pool);
   return pool;
+}
+
+/** When a pooler goes, every idle connection goes with it; the pool may not have heard of all yet. */
+const REPETITIONS = 2;
+
+function repeatLost(pool: pg.Pool): void {
+  const once = pool.query.bind(pool) as Queryable['query'];
+  const query: Queryable['query'] = async (statement, values) => {
+    for (let repeated = 0; ; repeated += 1) {
+      try {
+        return await once(statement, values);
+      } catch (error) {
+        if (repeated >= REPETITIONS || !isConnectionLost(error)) throw error;
+      }
+    }
+  };
+  pool.query = query as typeof pool.query;
 }

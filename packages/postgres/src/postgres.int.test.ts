@@ -1,4 +1,4 @@
-import { createTestDatabase, type TestDatabase } from '@arrakis/testkit';
+import { createTestDatabase, startTcpRelay, waitFor, type TestDatabase } from '@arrakis/testkit';
 import type { Pool } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { withAdvisoryLock } from './advisory-lock.ts';
@@ -95,6 +95,60 @@ describe('a pool', () => {
     await expect.poll(() => reported.length).toBe(before + 1);
     expect(isUnavailable(reported.at(-1))).toBe(true);
     expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+  });
+});
+
+describe('a pool that repeats what was lost', () => {
+  it.each([true, false])(
+    'repeats=%s, when the connection breaks under a statement',
+    async (repeats) => {
+      const other = createPool({
+        url: database.migratorUrl,
+        max: 2,
+        applicationName: 'under-test',
+        repeatsLost: repeats,
+        onError: () => undefined,
+      });
+      const lost = `SELECT 7 AS seven, pg_sleep(1) /* lost ${String(repeats)} */`;
+      const answer = other.query<{ seven: number }>(lost).then(
+        ({ rows }) => rows[0]?.seven,
+        (error: unknown) => isUnavailable(error),
+      );
+      await expect
+        .poll(() => terminate(`%/* lost ${String(repeats)} */`))
+        .toMatchObject({ rowCount: 1 });
+      expect(await answer).toBe(repeats ? 7 : true);
+      await other.end();
+    },
+  );
+
+  it('gives up on one whose every connection breaks, and repeats no refusal', async () => {
+    const relay = await startTcpRelay({ targetPort: Number(new URL(database.migratorUrl).port) });
+    const url = new URL(database.migratorUrl);
+    url.port = String(relay.port);
+    let connected = 0;
+    const other = createPool({
+      url: url.href,
+      max: 1,
+      applicationName: 'under-test',
+      repeatsLost: true,
+      onError: () => undefined,
+    });
+    other.on('connect', () => (connected += 1));
+    await expect(other.query('SELECT 1/0')).rejects.toThrow('division by zero');
+    expect(connected).toBe(1);
+    let answer: unknown;
+    const asked = other.query('SELECT pg_sleep(30)').catch((error: unknown) => {
+      answer = error;
+    });
+    await waitFor(() => {
+      relay.reset();
+      return answer;
+    });
+    await asked;
+    expect(isUnavailable(answer)).toBe(true);
+    expect(connected).toBeLessThanOrEqual(4);
+    await Promise.all([other.end(), relay.close()]);
   });
 });
 

@@ -70,6 +70,8 @@ export async function createContext(
     url: secrets.databaseUrl.reveal(),
     max: config.databasePoolMax,
     applicationName: 'finn',
+    // Its role can only read.
+    repeatsLost: true,
     onError: (error) => logger.warn({ err: error }, 'database connection lost'),
   });
   observeDatabasePool(registry, db, config.databasePoolMax);

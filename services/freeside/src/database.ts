@@ -16,6 +16,9 @@ export function openDatabase(
     url: secrets.databaseUrl.reveal(),
     max: config.databasePoolMax,
     applicationName,
+    // A ledger batch that comes twice changes nothing: settlements are idempotent, and a hold that was
+    // taken already is refused by its key.
+    repeatsLost: true,
     onError: (error) => to.logger.warn({ err: error }, 'database connection lost'),
   });
   observeDatabasePool(to.registry, db, config.databasePoolMax);

@@ -55,10 +55,10 @@ export async function startLoad(platform: Platform, options: LoadOptions): Promi
   const settings = {
     url: platform.apiUrl,
     keyFile: '/key/api-key',
-    model: 'canned',
+    model: 'market-scout@cheap',
     maxTokens: 12,
     longStreams: 0,
-    longModel: 'canned-slow',
+    longModel: 'dune-sage@reasoning',
     longMaxTokens: Math.round((options.longSeconds ?? 100) / 2),
     ...options,
   };
@@ -81,11 +81,12 @@ export async function startLoad(platform: Platform, options: LoadOptions): Promi
     }),
   );
   const logs = () => kube.kubectl(['logs', name, '--tail', '2']);
-  await waitFor(async () => (await logs()).includes('STARTED'), {
+  await waitFor(async () => /STARTED|REFUSED/.test(await logs()), {
     timeoutMs: 60_000,
     intervalMs: 500,
     what: 'the load begins',
   });
+  if ((await logs()).includes('REFUSED')) throw new Error(`the load: ${await logs()}`);
   return {
     stop: async () => {
       await kube.kubectl(['exec', name, '--', 'sh', '-c', 'kill -TERM 1']);

@@ -142,7 +142,7 @@ export class Platform {
     await waitFor(
       async () => {
         const rows = await this.sql(
-          `SELECT count(*) FROM freeside.reservations WHERE status IN ('reserved', 'streaming')`,
+          `SELECT count(*) FROM freeside.budget_reservations WHERE status IN ('reserved', 'streaming')`,
         );
         return rows[0]?.[0] === '0';
       },

@@ -110,6 +110,12 @@ process.on('SIGTERM', () => {
   stopping.abort();
 });
 
+// A platform that answers nobody is no platform under load.
+await send('streamed');
+if (failures[0] !== undefined) {
+  process.stdout.write(`REFUSED ${failures[0].why}\n`);
+  process.exit(1);
+}
 const beganAtMs = performance.now();
 let due = 0;
 const intervalMs = 1000 / settings.requestsPerSecond;

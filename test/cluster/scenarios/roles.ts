@@ -11,7 +11,7 @@ interface Attempt {
 const FINN: readonly Attempt[] = [
   { of: 'insert', statement: `INSERT INTO freeside.communities (slug, name) VALUES ('x', 'x')` },
   { of: 'update', statement: `UPDATE freeside.accounts SET balance_micro = 0` },
-  { of: 'delete', statement: `DELETE FROM freeside.reservations` },
+  { of: 'delete', statement: `DELETE FROM freeside.budget_reservations` },
   { of: 'create', statement: `CREATE TABLE freeside.mine (a int)` },
   { of: 'temporary', statement: `CREATE TEMPORARY TABLE mine (a int)` },
 ];

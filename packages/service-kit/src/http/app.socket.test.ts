@@ -454,6 +454,13 @@ describe('an HTTP app on a real socket', () => {
     expect((await fetch(url)).headers.get('connection')).toBe('close');
   });
 
+  it('advises clients to give an idle connection up long before it does', async () => {
+    const { app, port } = await listen();
+    const { headers } = await fetch(`http://127.0.0.1:${port}/things/1`);
+    expect(headers.get('keep-alive')).toBe('timeout=5');
+    expect(app.server.keepAliveTimeout + app.server.keepAliveTimeoutBuffer).toBe(65_000);
+  });
+
   it('answers HEAD as GET without the body', async () => {
     const { port } = await listen();
     const response = await exchange(port, request(['HEAD /things/1 HTTP/1.1']));

@@ -47,6 +47,12 @@ export interface HttpAppOptions {
   readonly envelope?: (url: string) => Envelope;
 }
 
+/**
+ * What answers advise (`Keep-Alive: timeout=5`): a client that heeds it has given up its idle
+ * connections before a draining process closes them, and sends no request into a closed one.
+ */
+const ADVISED_IDLE_MS = 5_000;
+
 const DEFAULTS = {
   headersTimeoutMs: 10_000,
   connectionTimeoutMs: 120_000,
@@ -173,7 +179,7 @@ function serverOptions(settings: Settings) {
     bodyLimit: settings.bodyLimitBytes,
     requestTimeout: settings.requestTimeoutMs,
     connectionTimeout: settings.connectionTimeoutMs,
-    keepAliveTimeout: settings.keepAliveTimeoutMs,
+    keepAliveTimeout: Math.min(ADVISED_IDLE_MS, settings.keepAliveTimeoutMs),
     // Zero means no bound: a busy caller of ours keeps its connection.
     maxRequestsPerSocket: 0,
     forceCloseConnections: 'idle' as const,
@@ -182,6 +188,7 @@ function serverOptions(settings: Settings) {
     trustProxy: settings.trustProxy ?? false,
     routerOptions: { maxParamLength: settings.maxParamLength },
     http: {
+      keepAliveTimeoutBuffer: Math.max(0, settings.keepAliveTimeoutMs - ADVISED_IDLE_MS),
       maxHeaderSize: settings.maxHeaderBytes,
       requestTimeout: settings.requestTimeoutMs,
       headersTimeout: Math.min(settings.headersTimeoutMs, settings.requestTimeoutMs),

@@ -64,6 +64,22 @@ describe('a hold', () => {
     });
   });
 
+  it('whose answer was lost is refused when it is repeated, and held once', async () => {
+    const account = await openCommunity(ledger.owner);
+    await mint(ledger.app, account.communityId, 10_000n);
+    const repeating: Queryable = {
+      query: async (...statement) => {
+        await ledger.app.query(...statement);
+        return ledger.app.query(...statement);
+      },
+    };
+    const service = ledger.newService({ db: repeating });
+    await expect(service.reserve(request(account))).rejects.toMatchObject({
+      code: 'service_unavailable',
+    });
+    expect(await balances(ledger.app, account.communityId)).toMatchObject({ held: 750n });
+  });
+
   it('is refused beyond the balance with what is left and what would fit', async () => {
     const account = await openCommunity(ledger.owner);
     await mint(ledger.app, account.communityId, 500n);

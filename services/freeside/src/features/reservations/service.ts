@@ -1,4 +1,4 @@
-import { isUnavailable, sqlState, type Queryable } from '@arrakis/postgres';
+import { isUnavailable, sqlState, violatedConstraint, type Queryable } from '@arrakis/postgres';
 import { ProblemError } from '@arrakis/service-kit';
 import type { ReservationEvents } from './events.ts';
 import { GroupCommit, QueueFullError } from './group-commit.ts';
@@ -141,7 +141,7 @@ export class ReservationService implements Reservations {
     try {
       return await this.#commit.submit(operation, urgent);
     } catch (error) {
-      if (error instanceof QueueFullError || isUnavailable(error)) {
+      if (error instanceof QueueFullError || isUnavailable(error) || isTakenAlready(error)) {
         throw new ProblemError({
           code: 'service_unavailable',
           detail: 'The ledger cannot be reached; nothing was charged.',
@@ -187,6 +187,14 @@ export class ReservationService implements Reservations {
     const { reservationId } = note.newest;
     if (this.#waitingNotes.get(reservationId) === note) this.#waitingNotes.delete(reservationId);
   }
+}
+
+/**
+ * The connection broke while the hold was taken, and the repetition met it: what it was taken for is
+ * lost, so nothing runs on it and it is given back as an orphan.
+ */
+function isTakenAlready(error: unknown): boolean {
+  return violatedConstraint(error) === 'budget_reservations_pkey';
 }
 
 function present<Row>(row: Row | undefined): Row {
