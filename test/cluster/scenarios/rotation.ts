@@ -139,16 +139,19 @@ async function killIn(
   key: SigningKeyView,
   phases: readonly string[],
 ): Promise<void> {
-  await show(`the leader’s pod deleted by force while the new key is ${phases.join(' or ')}`, async () => {
-    const oldKid = await key.activeKid();
-    const kid = await byAnnotation(key);
-    const phase = await key.waitForPhase(kid, phases, 60_000);
-    const tookOver = await killLeader(platform);
-    await waitForRetiring(key, oldKid);
-    await key.remember();
-    await waitForEnd(key, kid, oldKid);
-    return `${tookOver}, seen as ${phase}; ${await refusedAfterwards(key, oldKid)}`;
-  });
+  await show(
+    `the leader’s pod deleted by force while the new key is ${phases.join(' or ')}`,
+    async () => {
+      const oldKid = await key.activeKid();
+      const kid = await byAnnotation(key);
+      const phase = await key.waitForPhase(kid, phases, 60_000);
+      const tookOver = await killLeader(platform);
+      await waitForRetiring(key, oldKid);
+      await key.remember();
+      await waitForEnd(key, kid, oldKid);
+      return `${tookOver}, seen as ${phase}; ${await refusedAfterwards(key, oldKid)}`;
+    },
+  );
 }
 
 /** Gives the leader no grace, and tells the time until another holds the Lease. */
