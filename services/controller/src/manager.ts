@@ -13,14 +13,19 @@ import { ApiClient, FIELD_MANAGER } from './kubernetes/api.client.ts';
 import { connectToCluster, type KubeConnection } from './kubernetes/connection.ts';
 import { CONFIG_MAPS, LEASES, type ConfigMapObject } from './kubernetes/objects.ts';
 import { createControllerMetrics, type ControllerMetrics } from './metrics.ts';
+import { MountingPods } from './mounts/mounting-pods.client.ts';
 import { FlagsBucket } from './reconcilers/feature-flags/bucket.client.ts';
-import { FlagPods } from './reconcilers/feature-flags/pods.client.ts';
 import {
   FLAGS_CONFIG_MAP,
+  FLAGS_REVISION_ANNOTATION,
   FLAGS_SELECTOR,
   FlagsReconciler,
 } from './reconcilers/feature-flags/reconciler.ts';
-import { SIGNING_KEYS, type SigningKeyObject } from './reconcilers/signing-key/resource.ts';
+import {
+  ACTIVE_KID_ANNOTATION,
+  SIGNING_KEYS,
+  type SigningKeyObject,
+} from './reconcilers/signing-key/resource.ts';
 import { SigningKeyReconciler } from './reconcilers/signing-key/reconciler.ts';
 import { startController } from './runtime/controller.ts';
 import { EventRecorder } from './runtime/event-recorder.ts';
@@ -164,6 +169,10 @@ class Terms {
     const { config, db, metrics, logger, namespace } = this.#parts;
     const { guard } = election;
     const { api, events, connection } = this.#client(election);
+    const pods = new MountingPods({
+      ...{ api, namespace, annotation: ACTIVE_KID_ANNOTATION },
+      onPoked: (count) => logger.debug({ pods: count }, 'pods read the signing key at once'),
+    });
     const controller = startController<SigningKeyObject>({
       name: 'signing-key',
       connection,
@@ -174,9 +183,10 @@ class Terms {
       reconciler: (known) => {
         metrics.signingKeys.watch(() => known.list());
         const reconciler = new SigningKeyReconciler({
-          ...{ api, db, guard, events, known },
+          ...{ api, db, guard, events, known, pods },
           now: () => new Date(),
           minPropagationWaitMs: config.minPropagationWaitMs,
+          onPokeFailed: (error) => logger.warn({ err: error }, 'pods were not told of the switch'),
           onAction: (action) => {
             metrics.signingKeys.acted(action);
             logger.info({ action }, 'signing key action');
@@ -192,8 +202,8 @@ class Terms {
     const { metrics, logger, namespace } = this.#parts;
     const { api, events, connection } = this.#client(election);
     const bucket = new FlagsBucket(natsUrl);
-    const pods = new FlagPods({
-      ...{ api, namespace, configMap: FLAGS_CONFIG_MAP, onPoked: metrics.flags.poked },
+    const pods = new MountingPods({
+      ...{ api, namespace, annotation: FLAGS_REVISION_ANNOTATION, onPoked: metrics.flags.poked },
     });
     const controller = startController<ConfigMapObject>({
       name: 'feature-flags',

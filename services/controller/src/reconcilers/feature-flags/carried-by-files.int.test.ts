@@ -21,8 +21,8 @@ import {
   type ControllerProcess,
   type TestCluster,
 } from '../../test-support/cluster.ts';
-import { REVISION_ANNOTATION } from './mounts.domain.ts';
-import type { PodObject } from './pods.client.ts';
+import type { PodObject } from '../../mounts/mounting-pods.client.ts';
+import { FLAGS_REVISION_ANNOTATION } from './reconciler.ts';
 import { readStatement } from './statement.domain.ts';
 
 const PATIENCE = { timeoutMs: 20_000, intervalMs: 50 };
@@ -132,7 +132,7 @@ describe.skipIf(CLUSTER === undefined)(
     const pod = (name: string) =>
       cluster.api.get<PodObject>(PODS, { namespace: cluster.namespace, name });
     const revisionOf = async (name: string): Promise<string | undefined> =>
-      (await pod(name)).metadata.annotations?.[REVISION_ANNOTATION];
+      (await pod(name)).metadata.annotations?.[FLAGS_REVISION_ANNOTATION];
     const poked = async (): Promise<number> => {
       const line = (await controller.metrics())
         .split('\n')

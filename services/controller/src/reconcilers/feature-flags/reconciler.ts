@@ -3,10 +3,10 @@ import type { ApiClient } from '../../kubernetes/api.client.ts';
 import { CONFIG_MAPS, type ConfigMapObject } from '../../kubernetes/objects.ts';
 import type { EventRecorder } from '../../runtime/event-recorder.ts';
 import { NotLeadingError } from '../../runtime/leader-election.ts';
+import type { MountingPods } from '../../mounts/mounting-pods.client.ts';
 import type { FlagsBucket } from './bucket.client.ts';
 import type { FlagsMetrics } from './metrics.ts';
 import { planFlags, type FlagsPlan } from './plan.domain.ts';
-import type { FlagPods } from './pods.client.ts';
 import {
   STATEMENT_ANNOTATION,
   isSameStatement,
@@ -16,12 +16,13 @@ import {
 } from './statement.domain.ts';
 
 export const FLAGS_CONFIG_MAP = 'platform-flags';
+export const FLAGS_REVISION_ANNOTATION = 'flags.arrakis.community/revision';
 export const FLAGS_SELECTOR = 'flags.arrakis.community/platform=true';
 
 export interface FlagsReconcilerDeps {
   readonly api: ApiClient;
   readonly bucket: FlagsBucket;
-  readonly pods: FlagPods;
+  readonly pods: MountingPods;
   readonly events: EventRecorder;
   readonly metrics: FlagsMetrics;
   readonly guard: () => void;
@@ -105,7 +106,10 @@ export class FlagsReconciler {
 
   async #carryByFiles(object: ConfigMapObject, statement: FlagsStatement): Promise<void> {
     const { pods, events } = this.#deps;
-    const poked = await pods.poke(statement.observedResourceVersion);
+    const poked = await pods.poke(
+      { kind: 'ConfigMap', name: FLAGS_CONFIG_MAP },
+      statement.observedResourceVersion,
+    );
     if (poked === 0) return;
     this.#deps.metrics.changed('files');
     const note = `NATS can not be told; ${poked} pods read the mounted files at once: ${JSON.stringify(statement.effective)}`;

@@ -1,6 +1,5 @@
 import { FLAG_DEFAULTS } from '@arrakis/contracts';
 import { describe, expect, it } from 'vitest';
-import { podsToPoke } from './mounts.domain.ts';
 import { nextStatement, readStatement, type FlagsStatement } from './statement.domain.ts';
 
 const OFF = { ...FLAG_DEFAULTS, FEATURE_WEB_CHAT_ENABLED: false };
@@ -51,42 +50,5 @@ describe('what is stated on the ConfigMap', () => {
   it('is read as an earlier release wrote it', () => {
     const earlier = JSON.stringify({ ...OLD, carrier: undefined });
     expect(readStatement(earlier)).toEqual(OLD);
-  });
-});
-
-describe('the pods to be poked', () => {
-  const pod = (name: string, change: object = {}, metadata: object = {}) => ({
-    metadata: { name, ...metadata },
-    spec: { volumes: [{}, { configMap: { name: 'platform-flags' } }] },
-    ...change,
-  });
-  const revised = (revision: string) => ({
-    annotations: { 'flags.arrakis.community/revision': revision },
-  });
-
-  it('are those that live, mount the ConfigMap, and do not carry the revision', () => {
-    const projected = {
-      spec: {
-        volumes: [{ projected: { sources: [{}, { configMap: { name: 'platform-flags' } }] } }],
-      },
-    };
-    const pods = [
-      pod('plain'),
-      pod('projected', projected),
-      pod('told-before', {}, revised('8')),
-      pod('told', {}, revised('9')),
-      pod('no-volumes', { spec: {} }),
-      pod('other', { spec: { volumes: [{ configMap: { name: 'pools' } }] } }),
-      pod('going', {}, { deletionTimestamp: '2026-01-01T00:00:00Z' }),
-      pod('done', { status: { phase: 'Succeeded' } }),
-      pod('failed', { status: { phase: 'Failed' } }),
-      pod('running', { status: { phase: 'Running' } }),
-    ];
-    expect(podsToPoke(pods, 'platform-flags', '9').map(({ metadata }) => metadata.name)).toEqual([
-      'plain',
-      'projected',
-      'told-before',
-      'running',
-    ]);
   });
 });
