@@ -201,7 +201,7 @@ class Terms {
   #featureFlags(election: LeaderElection, natsUrl: Secret): Closable {
     const { metrics, logger, namespace } = this.#parts;
     const { api, events, connection } = this.#client(election);
-    const bucket = new FlagsBucket(natsUrl);
+    const bucket = new FlagsBucket(natsUrl, this.#parts.config.natsStreamReplicas);
     const pods = new MountingPods({
       ...{ api, namespace, annotation: FLAGS_REVISION_ANNOTATION, onPoked: metrics.flags.poked },
     });

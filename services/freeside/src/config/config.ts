@@ -21,6 +21,8 @@ export interface FreesideConfig {
   readonly keyStoreDir: string;
   /** Where the ConfigMap of the flags is mounted, if anywhere. */
   readonly flagsDir: string | undefined;
+  /** Copies of a stream that is made here. */
+  readonly natsStreamReplicas: number;
   readonly drain: { readonly announceMs: number; readonly deadlineMs: number };
   readonly tracing: { readonly endpoint: string | undefined; readonly sampleRatio: number };
 }
@@ -60,6 +62,7 @@ export function toConfig(env: FreesideEnv): FreesideConfig {
       idleTimeoutMs: env.FINN_IDLE_TIMEOUT_MS,
     },
     keyStoreDir: env.S2S_KEY_STORE_DIR,
+    natsStreamReplicas: env.NATS_STREAM_REPLICAS,
     flagsDir: env.FLAGS_DIR,
     drain: { announceMs: env.DRAIN_ANNOUNCE_MS, deadlineMs: env.DRAIN_DEADLINE_MS },
     tracing: {

@@ -24,10 +24,12 @@ interface Session {
 /** The bucket that every service watches; connected when it is first needed, and again after a loss. */
 export class FlagsBucket {
   readonly #url: Secret;
+  readonly #replicas: number;
   #session: Session | undefined;
 
-  constructor(url: Secret) {
+  constructor(url: Secret, replicas: number) {
     this.#url = url;
+    this.#replicas = replicas;
   }
 
   /** @throws when NATS did not answer within 3 s (6 s if it did before), or refused. */
@@ -54,7 +56,7 @@ export class FlagsBucket {
   }
 
   async #within<T>(work: (bucket: KV) => Promise<T>): Promise<T> {
-    this.#session ??= open(this.#url);
+    this.#session ??= open(this.#url, this.#replicas);
     const session = this.#session;
     try {
       return await withDeadline(session.bucket.then(work), DEADLINE_MS);
@@ -68,9 +70,9 @@ export class FlagsBucket {
   }
 }
 
-function open(url: Secret): Session {
+function open(url: Secret, replicas: number): Session {
   const connection = connect(natsOptions(url.reveal(), 'controller'));
-  return { connection, bucket: connection.then((open) => openFlagsBucket(open)) };
+  return { connection, bucket: connection.then((open) => openFlagsBucket(open, replicas)) };
 }
 
 async function drop({ connection }: Session): Promise<void> {
