@@ -78,7 +78,8 @@ class ShownFailure extends Error {}
 function inWords(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   // What a wait met last says more than that it waited.
-  const cause = error.cause instanceof Error ? ` (${error.cause.message.trim()})` : '';
+  const isWait = error.message.startsWith('not within') && error.cause instanceof Error;
+  const cause = isWait ? ` (${(error.cause as Error).message.trim()})` : '';
   return `${error.message.trim()}${cause}`;
 }
 
