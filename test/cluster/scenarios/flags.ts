@@ -60,19 +60,25 @@ async function readAll(platform: Platform): Promise<readonly Shown[]> {
   });
 }
 
-function waitForAll(
+async function waitForAll(
   platform: Platform,
   holds: (shown: Shown) => boolean,
   what: string,
   timeoutMs = 90_000,
 ): Promise<readonly Shown[]> {
-  return waitFor(
-    async () => {
-      const all = await readAll(platform);
-      return all.length >= FOLLOWERS.length && all.every(holds) && all;
-    },
-    { timeoutMs, intervalMs: 100, what },
-  );
+  let last: readonly Shown[] = [];
+  try {
+    return await waitFor(
+      async () => {
+        last = await readAll(platform);
+        return last.length >= FOLLOWERS.length && last.every(holds) && last;
+      },
+      { timeoutMs, intervalMs: 100, what },
+    );
+  } catch (error) {
+    const amiss = last.filter((shown) => !holds(shown)).map((shown) => JSON.stringify(shown));
+    throw new Error([`${String(error)}; last seen:`, ...amiss].join('\n'), { cause: error });
+  }
 }
 
 /** @returns for each replica the ms from before the change was sent until it took effect there. */
