@@ -71,10 +71,10 @@ function ranksOf(transitions: typeof TRANSITIONS): Record<PaymentStatus, number>
     number
   >;
   // A way visits each status at most once, so as many rounds as there are statuses reach its end.
-  for (let round = 0; round < PAYMENT_STATUSES.length; round += 1) {
+  PAYMENT_STATUSES.forEach(() => {
     for (const from of PAYMENT_STATUSES) {
       for (const to of transitions[from]) ranks[to] = Math.max(ranks[to], ranks[from] + 1);
     }
-  }
+  });
   return ranks;
 }
