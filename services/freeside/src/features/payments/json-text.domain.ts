@@ -30,8 +30,11 @@ const MAX_VALUES = 1_000;
  *
  * @throws JsonTextError; its message names the place and never quotes the text.
  */
-export function parseJsonText(text: string): JsonText {
-  const reader = new Reader(text);
+export function parseJsonText(
+  text: string,
+  bounds: { readonly maxValues: number } = { maxValues: MAX_VALUES },
+): JsonText {
+  const reader = new Reader(text, bounds.maxValues);
   const value = reader.value(0);
   reader.end();
   return value;
@@ -60,16 +63,18 @@ export function canonicalText(value: JsonText): string {
 
 class Reader {
   readonly #text: string;
+  readonly #maxValues: number;
   #at = 0;
   #values = 0;
 
-  constructor(text: string) {
+  constructor(text: string, maxValues: number) {
     this.#text = text;
+    this.#maxValues = maxValues;
   }
 
   value(depth: number): JsonText {
     this.#values += 1;
-    if (this.#values > MAX_VALUES) throw this.#fault(`more than ${MAX_VALUES} values`);
+    if (this.#values > this.#maxValues) throw this.#fault(`more than ${this.#maxValues} values`);
     if (depth > MAX_DEPTH) throw this.#fault(`nested deeper than ${MAX_DEPTH}`);
     this.#take(BLANK);
     const first = this.#text[this.#at];
