@@ -9,7 +9,7 @@ import type { CreditPack, Payment } from './payment.domain.ts';
 import type { PaymentService } from './service.ts';
 
 export interface PaymentRoutesDeps {
-  readonly payments: PaymentService;
+  readonly payments: { readonly service: PaymentService };
   /** Lets in only a valid API key with the scope `read`. */
   readonly authenticate: (request: FastifyRequest) => Promise<void>;
 }
@@ -28,23 +28,28 @@ const PackView = Type.Object({
   bonus: Micro('The part of the credits that comes on top'),
 });
 
-const PaymentView = Type.Object({
-  id: Type.String({ format: 'uuid' }),
-  pack: Type.String(),
-  packVersion: Type.Integer({ minimum: 1 }),
-  status: Type.Enum([...PAYMENT_STATUSES]),
-  price: Micro('In micro-dollars'),
-  credits: Micro('What it credits, in micro-credits, bonus included'),
-  bonus: Micro('The part of the credits that comes on top'),
-  checkoutUrl: Nullable(Type.String({ description: 'Where to pay' })),
-  payCurrency: Nullable(Type.String({ description: 'The coin that was chosen' })),
-  inReview: Type.Boolean({ description: 'An operator looks at it' }),
-  debt: Micro('What a refund could not take back and later purchases pay first'),
-  creditedAt: Nullable(Timestamp),
-  refundedAt: Nullable(Timestamp),
-  createdAt: Timestamp,
-  updatedAt: Timestamp,
-});
+const PaymentView = Type.Object(
+  {
+    id: Type.String({ format: 'uuid' }),
+    pack: Type.String(),
+    packVersion: Type.Integer({ minimum: 1 }),
+    status: Type.Enum([...PAYMENT_STATUSES]),
+    price: Micro('In micro-dollars'),
+    credits: Micro('What it credits, in micro-credits, bonus included'),
+    bonus: Micro('The part of the credits that comes on top'),
+    checkoutUrl: Nullable(Type.String({ description: 'Where to pay' })),
+    payCurrency: Nullable(Type.String({ description: 'The coin that was chosen' })),
+    inReview: Type.Boolean({ description: 'An operator looks at it' }),
+    debt: Micro('What a refund could not take back and later purchases pay first'),
+    creditedAt: Nullable(Timestamp),
+    refundedAt: Nullable(Timestamp),
+    createdAt: Timestamp,
+    updatedAt: Timestamp,
+  },
+  { $id: 'Payment' },
+);
+/** Described once; every route refers to it. */
+const PaymentRef = Type.Unsafe<Static<typeof PaymentView>>({ $ref: 'Payment#' });
 
 const NewPayment = Type.Object(
   { pack: Type.String({ minLength: 1, maxLength: 31 }) },
@@ -64,12 +69,13 @@ const tags = ['payments'];
 
 /** What can be bought, buying it, and what was bought, for the key's community. */
 export function registerPaymentRoutes(instance: FastifyInstance, deps: PaymentRoutesDeps): void {
+  instance.addSchema(PaymentView);
   registerPacks(instance, deps);
   registerBuying(instance, deps);
   registerReading(instance, deps);
 }
 
-function registerPacks(instance: FastifyInstance, { payments }: PaymentRoutesDeps): void {
+function registerPacks(instance: FastifyInstance, deps: PaymentRoutesDeps): void {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>();
   app.get(
     '/api/v1/credit-packs',
@@ -84,7 +90,7 @@ function registerPacks(instance: FastifyInstance, { payments }: PaymentRoutesDep
         },
       },
     },
-    async () => ({ packs: (await payments.packs()).map(toPackView) }),
+    async () => ({ packs: (await deps.payments.service.packs()).map(toPackView) }),
   );
 }
 
@@ -104,15 +110,15 @@ function registerBuying(instance: FastifyInstance, deps: PaymentRoutesDeps): voi
         headers: IdempotencyHeaders,
         body: NewPayment,
         response: {
-          200: PaymentView,
-          201: PaymentView,
+          200: PaymentRef,
+          201: PaymentRef,
           ...errorResponses('problem', [...KEY_PROBLEMS, 404, 408, 409, 413, 415]),
         },
       },
     },
     async (request, reply) => {
       const { communityId, userId } = request.principal;
-      const { payment, created } = await deps.payments.buy({
+      const { payment, created } = await deps.payments.service.buy({
         communityId,
         userId,
         packId: request.body.pack,
@@ -148,7 +154,7 @@ function registerReading(instance: FastifyInstance, deps: PaymentRoutesDeps): vo
         ),
         response: {
           200: Type.Object({
-            payments: Type.Array(PaymentView),
+            payments: Type.Array(PaymentRef),
             nextCursor: Nullable(Type.String({ description: 'The `cursor` of the next page' })),
           }),
           ...errorResponses('problem', KEY_PROBLEMS),
@@ -158,7 +164,7 @@ function registerReading(instance: FastifyInstance, deps: PaymentRoutesDeps): vo
     async (request) => {
       const { limit = '20', cursor } = request.query;
       const { communityId } = request.principal;
-      const page = await deps.payments.list(communityId, Number(limit), cursor);
+      const page = await deps.payments.service.list(communityId, Number(limit), cursor);
       return { payments: page.payments.map(toPaymentView), nextCursor: page.nextCursor };
     },
   );
@@ -175,12 +181,12 @@ function registerReading(instance: FastifyInstance, deps: PaymentRoutesDeps): vo
         params: Type.Object({
           paymentId: Type.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' }),
         }),
-        response: { 200: PaymentView, ...errorResponses('problem', [...KEY_PROBLEMS, 404, 414]) },
+        response: { 200: PaymentRef, ...errorResponses('problem', [...KEY_PROBLEMS, 404, 414]) },
       },
     },
     async (request) => {
       const { communityId } = request.principal;
-      const payment = await deps.payments.find(communityId, request.params.paymentId);
+      const payment = await deps.payments.service.find(communityId, request.params.paymentId);
       if (payment === undefined) throw new ProblemError({ code: 'not_found' });
       return toPaymentView(payment);
     },

@@ -4,6 +4,10 @@ import { Type } from 'typebox';
 import { SIGNATURE_HEADER } from './ipn-signature.ts';
 import type { WebhookService } from './webhook.service.ts';
 
+export interface WebhookRoutesDeps {
+  readonly payments: { readonly webhook: WebhookService };
+}
+
 /** The vendor's notices have about one kilobyte. */
 const BODY_LIMIT_BYTES = 16 * 1024;
 
@@ -23,7 +27,7 @@ const schema = {
 };
 
 /** `POST /api/crypto/webhook`, in a scope of its own: its body stays the bytes that were signed. */
-export function webhookRoutes(webhook: WebhookService): (app: FastifyInstance) => Promise<void> {
+export function webhookRoutes(deps: WebhookRoutesDeps): (app: FastifyInstance) => Promise<void> {
   return (app) => {
     app.removeContentTypeParser('application/json');
     app.addContentTypeParser<Buffer>(
@@ -37,13 +41,13 @@ export function webhookRoutes(webhook: WebhookService): (app: FastifyInstance) =
         schema,
         bodyLimit: BODY_LIMIT_BYTES,
         onRequest: (request, _reply, done) => {
-          webhook.admit(request.ip);
+          deps.payments.webhook.admit(request.ip);
           done();
         },
       },
       async (request) => {
         const header = request.headers[SIGNATURE_HEADER];
-        const outcome = await webhook.receive({
+        const outcome = await deps.payments.webhook.receive({
           raw: Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0),
           // Given twice, Node joins them, and neither is the signature.
           signature: typeof header === 'string' ? header : undefined,
