@@ -53,7 +53,9 @@ describe('the OpenAPI document', () => {
         expect(operation.tags, path).toHaveLength(1);
         expect(operation.summary, path).toBeTruthy();
         expect(operation.responses, path).toHaveProperty('200');
-        const isPublic = path === '/health' || path.startsWith('/.well-known');
+        const isPublic =
+          ['/health', '/api/crypto/webhook', '/api/v1/credit-packs'].includes(path) ||
+          path.startsWith('/.well-known');
         if (!isPublic) expect(operation.security, path).toEqual([{ apiKey: [] }]);
       }
     }

@@ -1,4 +1,5 @@
 import type { Problem } from '@arrakis/contracts';
+import { waitFor } from '@arrakis/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { TestKey } from '../inference/test-support/harness.ts';
 import { Shop, type PaymentView } from './test-support/shop.ts';
@@ -218,11 +219,12 @@ describe('ten dollars', () => {
     const answer = await shop.harness.post('/api/v1/inference', buyer, body);
     expect(answer.status).toBe(200);
     const { id } = (await answer.json()) as { id: string };
-    await shop.harness.inference.service.settled();
-    const receipt = (await (await shop.get(buyer, `/api/v1/usage/${id}`)).json()) as {
-      charge: string;
-    };
-    const charge = BigInt(receipt.charge);
+    // The answer comes first, its settlement at once after.
+    const charge = await waitFor(async () => {
+      const response = await shop.get(buyer, `/api/v1/usage/${id}`);
+      const receipt = (await response.json()) as { status: string; charge: string };
+      return receipt.status === 'finalized' ? BigInt(receipt.charge) : undefined;
+    });
     expect(charge).toBeGreaterThan(0n);
     const spent = await shop.balance(buyer);
     expect(spent).toMatchObject({ available: String(10_500_000n - charge), spent: String(charge) });
