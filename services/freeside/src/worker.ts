@@ -13,6 +13,8 @@ import type { FreesideConfig } from './config/config.ts';
 import { ConfigError } from './config/config.ts';
 import type { FreesideSecrets } from './config/secrets.ts';
 import { openDatabase } from './database.ts';
+import { auditJobs } from './features/audit/audit.job.ts';
+import { createAudit } from './features/audit/create-audit.ts';
 import { createLedgerEvents } from './features/ledger/events.ts';
 import { ledgerJobs } from './features/ledger/ledger.job.ts';
 import { LedgerService } from './features/ledger/service.ts';
@@ -48,6 +50,7 @@ export async function startWorker(
   const registry = createRegistry('freeside-worker');
   const flags = await startFlags('freeside-worker', config, secrets, { registry, logger });
   const db = openDatabase('freeside-worker', config, secrets, { registry, logger });
+  const audit = await createAudit(config.auditKeyFile, { db, registry, logger });
   // Not awaited: the jobs keep the promises of the books without NATS too.
   const connecting = connectNats(natsSettings, logger);
   let nats: NatsConnection | undefined;
@@ -79,6 +82,7 @@ export async function startWorker(
           nats && readUsageBacklog(await jetstreamManager(nats, { checkAPI: false })),
       }),
       ...ledgerJobs(ledger),
+      ...auditJobs(audit),
     ],
     { registry, logger },
   );

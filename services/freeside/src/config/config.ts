@@ -20,6 +20,8 @@ export interface FreesideConfig {
   };
   readonly keyStoreDir: string;
   readonly payments: { readonly baseUrl: string; readonly publicUrl: string | undefined };
+  /** Of the key that signs audit checkpoints, if they are signed. */
+  readonly auditKeyFile: string | undefined;
   /** Where the ConfigMap of the flags is mounted, if anywhere. */
   readonly flagsDir: string | undefined;
   readonly drain: { readonly announceMs: number; readonly deadlineMs: number };
@@ -63,6 +65,7 @@ export function toConfig(env: FreesideEnv): FreesideConfig {
     },
     keyStoreDir: env.S2S_KEY_STORE_DIR,
     payments: { baseUrl: env.NOWPAYMENTS_BASE_URL, publicUrl: env.FREESIDE_PUBLIC_URL },
+    auditKeyFile: env.AUDIT_SIGNING_KEY_FILE,
     flagsDir: env.FLAGS_DIR,
     drain: { announceMs: env.DRAIN_ANNOUNCE_MS, deadlineMs: env.DRAIN_DEADLINE_MS },
     tracing: {

@@ -50,6 +50,13 @@ export const FreesideEnv = Type.Object({
     description: 'Directory of the service-token signing keys (api only)',
     default: '.arrakis/keys',
   }),
+  AUDIT_SIGNING_KEY_FILE: Type.Optional(
+    Type.String({
+      description:
+        'PEM of the P-256 key that signs audit checkpoints (worker only); unsigned without',
+      maxLength: 1000,
+    }),
+  ),
   FREESIDE_PUBLIC_URL: Type.Optional(
     Type.String({
       description: 'Origin under which the internet reaches the API; payments need it',
