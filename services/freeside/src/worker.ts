@@ -18,6 +18,8 @@ import { createAudit } from './features/audit/create-audit.ts';
 import { createLedgerEvents } from './features/ledger/events.ts';
 import { ledgerJobs } from './features/ledger/ledger.job.ts';
 import { LedgerService } from './features/ledger/service.ts';
+import { createReconciliation } from './features/payments/create-payments.ts';
+import { paymentJobs } from './features/payments/payments.job.ts';
 import { createReservationEvents } from './features/reservations/events.ts';
 import {
   openReservationsJob,
@@ -28,7 +30,7 @@ import { ReservationService } from './features/reservations/service.ts';
 import { readUsageBacklog } from './features/reservations/usage-backlog.client.ts';
 import { usageBacklogJob } from './features/reservations/usage-backlog.job.ts';
 import { UsageConsumer } from './features/reservations/usage.consumer.ts';
-import { startJobs } from './features/scheduling/periodic-job.ts';
+import { startJobs, type PeriodicJob } from './features/scheduling/periodic-job.ts';
 import { startFlags } from './flags.ts';
 import { connectNats } from './nats.ts';
 
@@ -82,6 +84,7 @@ export async function startWorker(
           nats && readUsageBacklog(await jetstreamManager(nats, { checkAPI: false })),
       }),
       ...ledgerJobs(ledger),
+      ...openPaymentJobs(config, secrets, { pool: db, registry, logger }),
       ...auditJobs(audit),
     ],
     { registry, logger },
@@ -109,6 +112,14 @@ export async function startWorker(
       await db.end();
     },
   };
+}
+
+function openPaymentJobs(
+  { payments: config }: FreesideConfig,
+  { payments: secrets }: FreesideSecrets,
+  parts: Pick<Parameters<typeof createReconciliation>[0], 'pool' | 'registry' | 'logger'>,
+): readonly PeriodicJob[] {
+  return paymentJobs(createReconciliation({ ...parts, config, secrets }));
 }
 
 function checksOf(

@@ -1,10 +1,12 @@
-import type { Queryable } from '@arrakis/postgres';
+import { withAdvisoryLock, type Queryable } from '@arrakis/postgres';
 import type { Logger, Secret } from '@arrakis/service-kit';
+import type { Pool } from 'pg';
 import type { Registry } from 'prom-client';
 import { createPaymentEvents, type PaymentEvents } from './events.ts';
 import { PaymentIntake } from './intake.service.ts';
 import { IpnVerifier } from './ipn-signature.ts';
 import { NowPaymentsClient } from './nowpayments.client.ts';
+import { PaymentReconciliation } from './reconcile.service.ts';
 import { PaymentService, type PaymentFlags } from './service.ts';
 import { WebhookService } from './webhook.service.ts';
 
@@ -56,8 +58,27 @@ export function createPayments(options: {
   };
 }
 
+/** What the worker does for payments; `pool` holds the lock that keeps replicas from asking together. */
+export function createReconciliation(options: {
+  readonly pool: Pool;
+  readonly registry: Registry;
+  readonly logger: Logger;
+  readonly config: NowPaymentsConfig;
+  readonly secrets: NowPaymentsSecrets;
+}): PaymentReconciliation {
+  const { config, pool, secrets } = options;
+  const events = createPaymentEvents(options.registry, options.logger);
+  return new PaymentReconciliation({
+    db: pool,
+    intake: new PaymentIntake({ db: pool, events }),
+    events,
+    vendor: createVendor(config, secrets, events),
+    exclusively: async (work) => (await withAdvisoryLock(pool, 'reconcile_payments', work)).ran,
+  });
+}
+
 /** Undefined without a key, or without a place where the vendor's notices could arrive. */
-export function createVendor(
+function createVendor(
   config: NowPaymentsConfig,
   secrets: NowPaymentsSecrets,
   events: PaymentEvents,

@@ -1,8 +1,8 @@
 import { microForMetric } from '@arrakis/money';
 import { describeError, type Logger } from '@arrakis/service-kit';
-import { Counter, Histogram, type Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Decision, DeliverySource, ReviewReason } from './delivery.domain.ts';
-import type { BookChange } from './payment.domain.ts';
+import type { BookChange, OpenCounts } from './payment.domain.ts';
 
 export type WebhookRefusal =
   | 'rate_limited'
@@ -25,6 +25,7 @@ export interface PaymentEvents {
   webhookRefused(reason: WebhookRefusal): void;
   webhookAnswered(durationMs: number): void;
   vendorCalled(call: VendorCall, outcome: VendorOutcome, status: number | undefined): void;
+  measured(open: OpenCounts): void;
   /** A report names a vendor payment that is bound to another order of ours. */
   conflicting(paymentId: string, error: unknown): void;
 }
@@ -56,11 +57,22 @@ export function createPaymentEvents(registry: Registry, logger: Logger): Payment
       metrics.vendorCalls.inc({ call, outcome });
       if (outcome !== 'ok') logger.warn({ call, outcome, status }, 'NOWPayments did not serve us');
     },
+    measured(counts) {
+      recordOpen(metrics, counts);
+    },
     conflicting(paymentId, error) {
       metrics.refusals.inc({ reason: 'unbound' });
       logger.error({ paymentId, err: describeError(error) }, 'a vendor payment names two orders');
     },
   };
+}
+
+function recordOpen(metrics: Metrics, counts: OpenCounts): void {
+  metrics.open.set({ kind: 'open' }, counts.open);
+  metrics.open.set({ kind: 'stuck' }, counts.stuck);
+  metrics.open.set({ kind: 'review' }, counts.reviews);
+  metrics.oldest.set({ kind: 'open' }, counts.oldestOpenSeconds);
+  metrics.oldest.set({ kind: 'review' }, counts.oldestReviewSeconds);
 }
 
 type Metrics = ReturnType<typeof createMetrics>;
@@ -149,6 +161,18 @@ function books(registers: Registry[]) {
     }),
     minted: micro('minted', 'Micro-credits minted for payments, bonus included.'),
     refunded: micro('refunded', 'Micro-credits taken back by refunds.'),
+    open: new Gauge({
+      name: 'freeside_payments_open',
+      help: 'Payments without a final status, those of them older than half an hour, and open reviews.',
+      labelNames: ['kind'],
+      registers,
+    }),
+    oldest: new Gauge({
+      name: 'freeside_payments_oldest_age_seconds',
+      help: 'Age of the oldest payment without a final status, and of the oldest open review.',
+      labelNames: ['kind'],
+      registers,
+    }),
     debt: micro('debt', 'Micro-credits that refunds could not take back.'),
     debtPaid: micro('debt_paid', 'Micro-credits of later purchases that paid debts.'),
   };

@@ -1,6 +1,7 @@
 import { violatedConstraint, type Queryable } from '@arrakis/postgres';
 import { decide, type Decision, type VendorReport } from './delivery.domain.ts';
 import type { PaymentEvents } from './events.ts';
+import type { BoundPayment } from './payment.domain.ts';
 import { applyDecision, deliveryPause, findBound, keepDelivery, type KeptReport } from './store.ts';
 
 export type Intake =
@@ -21,6 +22,10 @@ export class ContendedPaymentError extends Error {
 
 /** Each attempt that fails means that somebody else's got through. */
 const MAX_ATTEMPTS = 20;
+
+function isNews({ binds, review, to }: Decision): boolean {
+  return binds || review !== undefined || to !== undefined;
+}
 
 /** The one way in for what the vendor says, by webhook, by poll or told again. */
 export class PaymentIntake {
@@ -57,21 +62,34 @@ export class PaymentIntake {
     const payment = await findBound(this.#db, report);
     if (payment === undefined) return this.#keepUnbound(report, kept);
     const decision = decide(payment, report, kept.source);
-    try {
-      const applied = await applyDecision(this.#db, payment, report, decision, kept);
-      if (applied.kind === 'outdated') return undefined;
-      if (applied.kind === 'paused') return applied;
-      this.#events.delivered(kept.source, payment.id, decision);
-      this.#events.booked(payment.id, applied.books);
-      if (applied.openedReview && decision.review !== undefined) {
-        this.#events.reviewOpened(payment.id, decision.review);
-      }
+    // Asked every few minutes, the vendor mostly says what it said before: nothing to keep.
+    if (kept.source === 'poll' && !isNews(decision)) {
       return { kind: 'applied', paymentId: payment.id, decision };
+    }
+    try {
+      return await this.#apply(payment, report, decision, kept);
     } catch (error) {
       if (violatedConstraint(error)?.startsWith('crypto_payments_') !== true) throw error;
       this.#events.conflicting(payment.id, error);
       return this.#keepUnbound(report, kept);
     }
+  }
+
+  async #apply(
+    payment: BoundPayment,
+    report: VendorReport,
+    decision: Decision,
+    kept: KeptReport,
+  ): Promise<Intake | undefined> {
+    const applied = await applyDecision(this.#db, payment, report, decision, kept);
+    if (applied.kind === 'outdated') return undefined;
+    if (applied.kind === 'paused') return applied;
+    this.#events.delivered(kept.source, payment.id, decision);
+    this.#events.booked(payment.id, applied.books);
+    if (applied.openedReview && decision.review !== undefined) {
+      this.#events.reviewOpened(payment.id, decision.review);
+    }
+    return { kind: 'applied', paymentId: payment.id, decision };
   }
 
   async #keepUnbound(report: VendorReport, kept: KeptReport): Promise<Intake> {

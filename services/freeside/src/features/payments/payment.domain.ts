@@ -47,6 +47,15 @@ export interface BookChange {
   readonly debtMicro: bigint;
 }
 
+/** What waits for the vendor or for an operator. */
+export interface OpenCounts {
+  readonly open: number;
+  readonly oldestOpenSeconds: number;
+  readonly stuck: number;
+  readonly reviews: number;
+  readonly oldestReviewSeconds: number;
+}
+
 /** Where a list goes on: after this payment, from newest to oldest. */
 export interface PaymentCursor {
   /** As the database writes it, to the microsecond. */

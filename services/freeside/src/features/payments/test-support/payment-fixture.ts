@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { Queryable } from '@arrakis/postgres';
 import { createLogger, createRegistry, uuidv7 } from '@arrakis/service-kit';
 import type { DeliverySource } from '../delivery.domain.ts';
-import { createPaymentEvents } from '../events.ts';
+import { createPaymentEvents, type PaymentEvents } from '../events.ts';
 import { PaymentIntake, type Intake } from '../intake.service.ts';
 import { canonicalText, parseJsonText } from '../json-text.domain.ts';
 import type { PaymentStatus } from '../payment-state.domain.ts';
@@ -20,9 +20,15 @@ export interface PaymentRow {
   readonly lot_id: string | null;
 }
 
+export function newEvents(): PaymentEvents {
+  return createPaymentEvents(
+    createRegistry('test'),
+    createLogger({ service: 'test', level: 'silent' }),
+  );
+}
+
 export function newIntake(db: Queryable): PaymentIntake {
-  const logger = createLogger({ service: 'test', level: 'silent' });
-  return new PaymentIntake({ db, events: createPaymentEvents(createRegistry('test'), logger) });
+  return new PaymentIntake({ db, events: newEvents() });
 }
 
 export async function memberOf(owner: Queryable, communityId: string): Promise<string> {
