@@ -60,6 +60,10 @@ describe('an intact trail', () => {
     trail.checkpoint();
     const rest = trail.all({ sequence: 4n, hash });
     expect((await verify(rest)).broken).toBeUndefined();
+    const at = (noted: bigint, hash: string) => ({ anchors: [{ sequence: noted, hash }] });
+    expect(await brokenBy(rest, at(4n, hash))).toBeUndefined();
+    expect(await brokenBy(rest, at(4n, GENESIS_HASH))).toEqual({ line: 1, code: 'anchor' });
+    expect(await brokenBy(rest, at(3n, hash))).toEqual({ line: 1, code: 'anchor' });
     const lying = new TrailWriter();
     lying.entry(mint(ONE, 5n));
     lying.checkpoint();

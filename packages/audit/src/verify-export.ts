@@ -85,7 +85,15 @@ class ExportVerification {
       keys: this.#options.keys ?? [],
       anchors: this.#options.anchors ?? [],
     });
-    this.#note(this.#chain.finding);
+    this.#note(this.#tooLate(header.after) ?? this.#chain.finding);
+  }
+
+  /** A head that can't be looked for must not count as found. */
+  #tooLate(after: bigint): Finding | undefined {
+    const before = this.#options.anchors?.find((anchor) => anchor.sequence < after);
+    if (before === undefined) return undefined;
+    const detail = `it begins after sequence ${before.sequence}, which was noted before`;
+    return { code: 'anchor', sequence: before.sequence, detail };
   }
 
   #tooMany(chain: ChainVerifier): Finding | undefined {
