@@ -159,6 +159,31 @@ describe('a finished payment', () => {
   });
 });
 
+describe('many payments of one community', () => {
+  it('each credit once, shuffled and repeated over two replicas', async () => {
+    const { communityId, userId } = await buyer();
+    const replicas = [newIntake(fixture.app), newIntake(fixture.app)];
+    const told: Record<string, unknown>[] = [];
+    const count = 60;
+    for (let n = 0; n < count; n += 1) {
+      const id = await openPayment(fixture.app, communityId, userId);
+      const payment_id = nextVendorPaymentId();
+      const steps = ['waiting', 'confirming', 'confirmed', 'sending', 'finished'];
+      told.push(...steps.map((status) => notice(id, status, { payment_id })));
+    }
+    const repeated = told.filter((_, n) => n % 10 < 3);
+    const shuffled = [...told, ...repeated].sort(() => Math.random() - 0.5);
+    await Promise.all(shuffled.map((one, n) => tell(replicas[n % 2]!, one)));
+    expect(await books(communityId)).toMatchObject({ available: BigInt(count) * 10_500_000n });
+    const { rows } = await fixture.owner.query<{ status: string }>(
+      'SELECT DISTINCT status FROM freeside.crypto_payments WHERE community_id = $1',
+      [communityId],
+    );
+    expect(rows).toEqual([{ status: 'finished' }]);
+    expect(await drift(fixture.owner)).toEqual([]);
+  });
+});
+
 describe('what binds to nothing', () => {
   it('is kept and moves nothing', async () => {
     const intake = newIntake(fixture.app);
