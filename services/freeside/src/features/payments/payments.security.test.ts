@@ -1,7 +1,6 @@
-import { randomUUID } from 'node:crypto';
+import { createHmac, randomUUID } from 'node:crypto';
 import type { Problem } from '@arrakis/contracts';
 import { signNotice } from '@arrakis/testkit';
-import { createHmac } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestKey } from '../inference/test-support/harness.ts';
 import { notice } from './test-support/payment-fixture.ts';
@@ -117,6 +116,41 @@ describe('a notice that nobody signed', () => {
     expect(refused?.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
     const genuine = JSON.stringify(notice(randomUUID(), 'waiting', { payment_id: 77 }));
     expect((await tellSigned(genuine))[0]).toBe(404);
+  });
+});
+
+describe('a flood of forged notices', () => {
+  it('keeps no genuine one out and writes nothing', async () => {
+    const buyer = await shop.harness.openCommunity({ micro: 0n });
+    const told = await Promise.all(
+      Array.from({ length: 20 }, async (_, n) => {
+        const { id } = await shop.buy(buyer);
+        return JSON.stringify(notice(id, 'finished', { payment_id: 880_000 + n }));
+      }),
+    );
+    const forged = { 'x-nowpayments-sig': '0'.repeat(128) };
+    const flood = Array.from({ length: 600 }, async (_, n) => {
+      const from = { 'x-forwarded-for': `198.51.100.${n % 3}` };
+      const response = await shop.notify(told[n % 20]!, { ...forged, ...from });
+      await response.arrayBuffer();
+      return response.status;
+    });
+    const genuine = await Promise.all(
+      told.map(async (body) => {
+        const from = { 'x-forwarded-for': '203.0.113.9' };
+        const response = await shop.notify(body, { ...from, 'x-nowpayments-sig': sign(body) });
+        return response.status;
+      }),
+    );
+    expect(genuine).toEqual(Array<number>(20).fill(200));
+    expect(new Set(await Promise.all(flood))).toEqual(new Set([401, 429]));
+    const { rows } = await shop.harness.db.query(
+      `SELECT count(*)::int AS kept FROM freeside.payment_deliveries d
+       JOIN freeside.crypto_payments p ON p.id = d.crypto_payment_id WHERE p.community_id = $1`,
+      [buyer.communityId],
+    );
+    expect(rows).toEqual([{ kept: 20 }]);
+    expect(await shop.balance(buyer)).toMatchObject({ available: '210000000' });
   });
 });
 
