@@ -141,6 +141,7 @@ DECLARE
   next_state freeside.audit_state;
   strange boolean;
   owed_from bigint;
+  is_long boolean;
   now_text text := freeside.audit_time(clock_timestamp());
   conservation text;
   balances text := '';
@@ -225,13 +226,16 @@ BEGIN
   IF records > 0 THEN
     SELECT r.hash INTO STRICT head FROM freeside.audit_records r WHERE r.sequence = at_start.sequence + records;
     owed_from := COALESCE(at_start.balances_from, at_start.sequence + 1);
+    is_long := at_start.sequence - owed_from > 100000;
     -- Only when the sealed records are all there is do they add up to the balances of this snapshot.
     IF NOT more THEN
       SELECT COALESCE(string_agg(c.line, ',' ORDER BY c.community_id), '') INTO balances
       FROM (
         SELECT a.community_id, '{"community":"' || a.community_id || '","accounts":{'
           || string_agg('"' || a.kind || '":"' || a.balance_micro || '"', ',' ORDER BY a.kind COLLATE "C") || '}}' AS line
-        FROM (SELECT DISTINCT r.community_id FROM freeside.audit_records r WHERE r.sequence >= owed_from) touched
+        -- After a long past has been caught up with, everybody's: fewer rows than all those records.
+        FROM (SELECT DISTINCT r.community_id FROM freeside.audit_records r WHERE r.sequence >= owed_from AND NOT is_long
+              UNION ALL SELECT m.id FROM freeside.communities m WHERE is_long) touched
         JOIN freeside.accounts a ON a.community_id = touched.community_id
         GROUP BY a.community_id
       ) c;

@@ -287,6 +287,43 @@ describe('sealing', () => {
   });
 });
 
+describe('a checkpoint', () => {
+  const stated = async (): Promise<number> => {
+    const text = await fixture.exportText();
+    const last = JSON.parse(text.trimEnd().split('\n').at(-1)!) as { balances: unknown[] };
+    return last.balances.length;
+  };
+
+  it('states the communities of its batch, and of those cut short before it', async () => {
+    const accounts = [await funded(), await funded(), await funded()];
+    const audit = fixture.newAudit({ batchRecords: 1 });
+    while ((await audit.seal()) > 0);
+    for (const { communityId } of accounts) await mint(fixture.app, communityId, 1n);
+    await audit.seal();
+    expect(await stated()).toBe(0);
+    await mint(fixture.app, accounts[0]!.communityId, 1n);
+    await fixture.newAudit().seal();
+    expect(await stated()).toBe(3);
+    await mint(fixture.app, accounts[0]!.communityId, 1n);
+    await fixture.newAudit().seal();
+    expect(await stated()).toBe(1);
+    await expectComplete();
+  });
+
+  it('states all communities after a long past', async () => {
+    const account = await funded();
+    await fixture.newAudit().seal();
+    await fixture.owner.query('UPDATE freeside.audit_state SET balances_from = -200000');
+    await mint(fixture.app, account.communityId, 1n);
+    await fixture.newAudit().seal();
+    const { rows } = await fixture.owner.query<{ all: bigint }>(
+      'SELECT count(*) AS all FROM freeside.communities',
+    );
+    expect(await stated()).toBe(Number(rows[0]?.all));
+    await expectComplete();
+  });
+});
+
 describe('a gap in the trail', () => {
   it('of an entry that no sealer took shows offline', async () => {
     const own = await createAuditFixture();
