@@ -11,6 +11,7 @@ import {
   createApiKeyEvents,
   observeCacheSize,
 } from '../../services/freeside/src/features/api-keys/events.ts';
+import { createAuditEvents } from '../../services/freeside/src/features/audit/events.ts';
 import { createInferenceEvents } from '../../services/freeside/src/features/inference/events.ts';
 import { createLedgerEvents } from '../../services/freeside/src/features/ledger/events.ts';
 import { createPaymentEvents } from '../../services/freeside/src/features/payments/events.ts';
@@ -63,6 +64,7 @@ const PROCESSES: readonly (readonly [string, (registry: Registry) => void])[] = 
       createPaymentEvents(registry, logger);
       createReservationEvents(registry, logger);
       createLedgerEvents(registry, logger);
+      createAuditEvents(registry, logger);
       void startJobs([], { registry, logger });
       usageBacklogJob({ registry, read: () => Promise.resolve(undefined) });
       observeDatabasePool(registry, NO_CONNECTIONS, 0);
