@@ -285,6 +285,18 @@ BEGIN
     INTO minted_micro, debt_paid_micro, refunded_micro, debt_micro
     FROM freeside.advance_payment(p.id, new_status, vendor_payment, from_source, NULL, NULL, delivery) a;
   END IF;
+  -- A refund that had overtaken its finish is made up for at once: nobody spends what went back.
+  IF new_status = 'finished' THEN
+    UPDATE freeside.payment_reviews r SET resolution = 'refund', resolved_by = 'NOWPayments',
+      resolved_reason = 'the refund had overtaken the finish', resolved_at = now()
+    WHERE r.crypto_payment_id = p.id AND r.reason = 'refund_before_finish'
+      AND r.vendor_payment_id = vendor_payment AND r.resolved_at IS NULL;
+    IF FOUND THEN
+      SELECT a.refunded_micro, a.debt_micro INTO refunded_micro, debt_micro
+      FROM freeside.advance_payment(p.id, 'refunded', vendor_payment, from_source, NULL,
+        'the refund had overtaken the finish', delivery) a;
+    END IF;
+  END IF;
   IF review IS NOT NULL THEN
     INSERT INTO freeside.payment_reviews (crypto_payment_id, reason, vendor_payment_id, vendor_status, delivery_id)
     VALUES (p.id, review, vendor_payment, told_status, delivery)

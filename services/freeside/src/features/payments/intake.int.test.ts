@@ -262,6 +262,20 @@ describe('a refund', () => {
     expect(await drift(fixture.owner)).toEqual([]);
   });
 
+  it('that overtakes its finish is made up for as soon as that comes', async () => {
+    const { communityId, userId } = await buyer();
+    const id = await openPayment(fixture.app, communityId, userId);
+    const payment_id = nextVendorPaymentId();
+    const intake = newIntake(fixture.app);
+    await tell(intake, notice(id, 'refunded', { payment_id }));
+    expect(await openReviews(fixture.owner, id)).toEqual(['refund_before_finish']);
+    await tell(intake, notice(id, 'finished', { payment_id }));
+    await tell(intake, notice(id, 'finished', { payment_id }));
+    expect((await paymentRow(fixture.owner, id)).status).toBe('refunded');
+    expect(await books(communityId)).toMatchObject({ minted: 10_500_000n, available: 0n });
+    expect(await openReviews(fixture.owner, id)).toEqual([]);
+  });
+
   it('takes nothing that a request holds, and owes it', async () => {
     const { communityId, id, vendorId } = await paymentAt('finished');
     const reservation = await hold(communityId);

@@ -173,8 +173,10 @@ describe('an operator', () => {
   });
 
   it('replays a kept report, which credits what it must and never twice', async () => {
-    // Refunded overtook finished: once that came, the kept word can be told again.
-    const { communityId, id } = await paymentAfter({ status: 'refunded' }, { status: 'finished' });
+    const { communityId, id, vendorId } = await paymentAfter({ status: 'refunded' });
+    const reviewId = await reviewOf(id);
+    await repair.resolve({ ...BY, paymentId: id, reviewId, resolution: 'ignore' });
+    await tell(newIntake(fixture.app), notice(id, 'finished', { payment_id: vendorId }));
     expect(await available(communityId)).toBe(10_500_000n);
     const refunded = (await repair.show(id))?.deliveries[0]?.id ?? '';
     expect(await repair.replay(refunded)).toMatchObject({ decision: { to: 'refunded' } });
