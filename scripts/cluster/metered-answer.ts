@@ -5,6 +5,8 @@ import { requiredEnv, requiredSecretEnv } from '../lib/env.ts';
 import { runScript, say } from '../lib/entry.ts';
 import { PlainError } from '../lib/plain-error.ts';
 
+/** An installation may have only just begun. */
+const READY_TIMEOUT_MS = 180_000;
 const ANSWER_TIMEOUT_MS = 120_000;
 const RECEIPT_TIMEOUT_MS = 30_000;
 const RETRY_MS = 250;
@@ -34,6 +36,7 @@ await runScript('metered-answer', async () => {
     key: requiredSecretEnv('DEMO_API_KEY', 'the demo API key').trim(),
   };
   const databaseUrl = requiredSecretEnv('DATABASE_URL', 'the database, as freeside_app');
+  await untilItAnswers(api);
   const requestId = await ask(api);
   const receipt = await receiptOf(api, requestId);
   checkReceipt(receipt);
@@ -45,6 +48,30 @@ await runScript('metered-answer', async () => {
   await checkBooks(databaseUrl);
   say('the books balance');
 });
+
+/** Until the API says which models there are: the database, the seed and finn are there then. */
+async function untilItAnswers(api: Api): Promise<void> {
+  const deadline = performance.now() + READY_TIMEOUT_MS;
+  let isTold = false;
+  for (;;) {
+    const seen = await fetch(`${api.url}/v1/models`, {
+      headers: { authorization: `Bearer ${api.key}` },
+      signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+    }).then(
+      ({ status }) => `it answers ${String(status)}`,
+      () => 'nobody answers there',
+    );
+    if (seen === 'it answers 200') return;
+    if (performance.now() > deadline) {
+      throw new PlainError(`the api at ${api.url} is not ready: ${seen}`, [
+        'kubectl get pods, in the namespace of the release, shows what is missing.',
+      ]);
+    }
+    if (!isTold) say('waiting until the platform is ready …');
+    isTold = true;
+    await pause(RETRY_MS);
+  }
+}
 
 async function ask(api: Api): Promise<string> {
   const startedAtMs = performance.now();

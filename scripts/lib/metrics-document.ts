@@ -5,6 +5,7 @@ import {
   createRegistry,
   observeDatabasePool,
 } from '@arrakis/service-kit';
+import { createControllerMetrics } from '../../services/controller/src/metrics.ts';
 import { createEvents, observeKeyAge } from '../../services/finn/src/events.ts';
 import { createMeteringMetrics } from '../../services/finn/src/features/metering/metrics.ts';
 import {
@@ -55,7 +56,11 @@ const PROCESSES: readonly (readonly [string, (registry: Registry) => void])[] = 
       createReservationEvents(registry, logger);
       observeQueueDepth(registry, () => 0);
       observeDatabasePool(registry, NO_CONNECTIONS, 0);
-      createFlagMetrics(registry, () => NOTHING_TOLD);
+      createFlagMetrics(
+        registry,
+        () => NOTHING_TOLD,
+        () => undefined,
+      );
     },
   ],
   [
@@ -68,7 +73,11 @@ const PROCESSES: readonly (readonly [string, (registry: Registry) => void])[] = 
       void startJobs([], { registry, logger });
       usageBacklogJob({ registry, read: () => Promise.resolve(undefined) });
       observeDatabasePool(registry, NO_CONNECTIONS, 0);
-      createFlagMetrics(registry, () => NOTHING_TOLD);
+      createFlagMetrics(
+        registry,
+        () => NOTHING_TOLD,
+        () => undefined,
+      );
     },
   ],
   [
@@ -79,7 +88,18 @@ const PROCESSES: readonly (readonly [string, (registry: Registry) => void])[] = 
       observeKeyAge(registry, () => undefined);
       createMeteringMetrics(registry, () => NO_METERING);
       observeDatabasePool(registry, NO_CONNECTIONS, 0);
-      createFlagMetrics(registry, () => NOTHING_TOLD);
+      createFlagMetrics(
+        registry,
+        () => NOTHING_TOLD,
+        () => undefined,
+      );
+    },
+  ],
+  [
+    'controller',
+    (registry) => {
+      createControllerMetrics(registry);
+      observeDatabasePool(registry, NO_CONNECTIONS, 0);
     },
   ],
 ];

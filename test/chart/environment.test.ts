@@ -4,6 +4,7 @@ import { ControllerEnv } from '../../services/controller/src/config/env.ts';
 import { FinnEnv } from '../../services/finn/src/config/env.ts';
 import { parsePoolFile } from '../../services/finn/src/features/pools/pool-file.domain.ts';
 import { FreesideEnv } from '../../services/freeside/src/config/env.ts';
+import { GonogoEnv } from '../../services/gonogo/src/config/env.ts';
 import {
   containersOf,
   named,
@@ -22,6 +23,7 @@ const SCHEMAS = [
   ['arrakis-freeside-worker', FreesideEnv],
   ['arrakis-finn', FinnEnv],
   ['arrakis-controller', ControllerEnv],
+  ['arrakis-gonogo', GonogoEnv],
 ] as const;
 
 /** Name and default of every variable. */

@@ -5,7 +5,9 @@ import { findTool } from './support/tools.ts';
 const helm = findTool('helm');
 const IN_MEMORY_ROOT = { medium: 'Memory' };
 /** Those that speak to the Kubernetes API. */
-const WITH_TOKEN = ['arrakis-controller'];
+const WITH_TOKEN = ['arrakis-controller', 'arrakis-gonogo'];
+/** Run before the chart's own accounts exist, or beside them. */
+const WITHOUT_ACCOUNT = ['Job', 'Pod'];
 
 describe.skipIf(helm === undefined).each(Object.keys(VALUE_SETS))('the pods of %s', (valueSet) => {
   const objects = helm === undefined ? [] : render(helm, valueSet);
@@ -52,8 +54,16 @@ describe.skipIf(helm === undefined).each(Object.keys(VALUE_SETS))('the pods of %
     }
   });
 
+  it('mount Secrets for their own user and group alone', () => {
+    for (const { name, pod } of workloads) {
+      for (const { secret } of (pod.volumes ?? []) as { secret?: { defaultMode?: number } }[]) {
+        if (secret !== undefined) expect.soft(secret.defaultMode, name).toBe(0o440);
+      }
+    }
+  });
+
   it('keep what they may write within bounds', () => {
-    for (const { name, pod } of services) {
+    for (const { name, pod } of workloads) {
       for (const volume of pod.volumes ?? []) {
         const { emptyDir } = volume as { emptyDir?: { medium?: string; sizeLimit?: string } };
         if (emptyDir?.medium !== IN_MEMORY_ROOT.medium) continue;
@@ -66,7 +76,7 @@ describe.skipIf(helm === undefined).each(Object.keys(VALUE_SETS))('the pods of %
     const withToken = workloads
       .filter(({ pod }) => pod.automountServiceAccountToken !== false)
       .map(({ name }) => name);
-    expect(withToken).toEqual(WITH_TOKEN);
+    expect(withToken.sort()).toEqual(WITH_TOKEN);
   });
 
   it('run under an account of their own, Jobs apart, which may run before any exists', () => {
@@ -74,7 +84,7 @@ describe.skipIf(helm === undefined).each(Object.keys(VALUE_SETS))('the pods of %
       .filter(({ kind }) => kind === 'ServiceAccount')
       .map(({ metadata }) => metadata.name);
     for (const { name, kind, pod } of workloads) {
-      const expected = kind === 'Deployment' || kind === 'StatefulSet' ? name : 'default';
+      const expected = WITHOUT_ACCOUNT.includes(kind) ? 'default' : name;
       expect.soft(pod.serviceAccountName, name).toBe(expected);
       if (expected === name) expect.soft(accounts).toContain(name);
     }
@@ -142,5 +152,18 @@ describe.skipIf(helm === undefined).each(Object.keys(VALUE_SETS))('the pods of %
       const budget = budgets.find((candidate) => candidate.metadata.name === metadata.name);
       expect.soft(budget?.spec, metadata.name).toBeDefined();
     }
+  });
+
+  it('are scraped under the names that the rules know', () => {
+    if (helm === undefined) return;
+    const monitors = render(helm, valueSet, {
+      'metrics.serviceMonitor.enabled': 'true',
+    }).filter(({ kind }) => kind === 'ServiceMonitor');
+    const label = 'app.kubernetes.io/component';
+    const jobs = monitors.map(({ metadata, spec }) => {
+      expect(spec?.jobLabel).toBe(label);
+      return metadata.labels?.[label];
+    });
+    expect(jobs.sort()).toEqual(['controller', 'finn', 'freeside-api', 'freeside-worker']);
   });
 });

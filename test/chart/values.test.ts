@@ -46,6 +46,9 @@ const COMMON = [
   'extraEnv',
 ];
 const OPTIONAL = ['enabled', 'hpa'];
+/** Those that an operator starts have one pod, once, and nobody probes it. */
+const ON_DEMAND = ['gonogo', 'load'];
+const NOT_ON_DEMAND = ['replicas', 'topologySpreadConstraints', 'pdb', 'hpa', 'probes'];
 
 describe('values.yaml', () => {
   it.each(COMPONENTS)('has the same keys in the same order for %s', (component) => {
@@ -53,6 +56,14 @@ describe('values.yaml', () => {
     const common = keys.slice(0, keys.indexOf('extraEnv') + 1);
     const expected = COMMON.filter((key) => !OPTIONAL.includes(key) || common.includes(key));
     expect(common).toEqual(expected);
+  });
+
+  it.each(ON_DEMAND)('has them for %s too, as far as they mean anything there', (component) => {
+    const keys = Object.keys(values[component] as Tree);
+    expect(keys.slice(0, keys.indexOf('extraEnv') + 1)).toEqual(
+      COMMON.filter((key) => !NOT_ON_DEMAND.includes(key)),
+    );
+    expect(keys).toEqual(expect.arrayContaining(['deadlineSeconds', 'apiKeySecret']));
   });
 
   it('describes every leaf', () => {
@@ -126,6 +137,10 @@ describe.skipIf(helm === undefined)('the chart refuses', () => {
     ['a duration that is none', { 'signingKeys.freeside.overlap': '1d' }, /\/overlap/],
     ['a CIDR that is none', { 'networkPolicy.backendCidrs[0]': 'db' }, /\/backendCidrs\/0/],
     ['a flag that is neither', { 'flags.FEATURE_API_KEYS_ENABLED': 'maybe' }, /FEATURE_API_KEYS/],
+    ['a scenario that is none', { 'load.scenario': 'storm' }, /\/load\/scenario/],
+    ['a Prometheus that is no URL', { 'gonogo.config.prometheusUrl': 'x:9090' }, /prometheusUrl/],
+    ['answers for nothing', { 'gonogo.config.answers': '0' }, /\/gonogo\/config\/answers/],
+    ['definitions that go with the release', { 'crds.keep': 'false' }, /\/crds\/keep/],
     ['a flag that nobody knows', { 'flags.FEATURE_X': 'true' }, /FEATURE_X/],
   ])('%s, by its name', (_what, settings, message) => {
     const { code, errors } = refuse('kind', settings);
@@ -136,6 +151,9 @@ describe.skipIf(helm === undefined)('the chart refuses', () => {
   it.each([
     ['made up Secrets', 'production', { 'secrets.generate': 'true' }, /secrets\.generate/],
     ['no Secret at all', 'production', { 'secrets.app': '' }, /secrets\.app/],
+    ['gates without a key', 'production', { 'gonogo.apiKeySecret': '' }, /gonogo\.apiKeySecret/],
+    ['load without a key', 'production', { 'load.enabled': 'true' }, /load\.apiKeySecret/],
+    ['load without a seed', 'kind', { 'demo.enabled': 'false' }, /load\.apiKeySecret/],
     ['a backend that is nowhere', 'production', { 'external.redis.host': '' }, /external\.redis/],
     ['a hook before its database', 'kind', { 'migrations.hook': 'true' }, /migrations\.hook/],
     [

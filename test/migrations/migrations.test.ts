@@ -27,6 +27,10 @@ const KEPT = [
   'crypto_payments',
   'payment_reviews',
   'community_debts',
+  'audit_records',
+  'audit_checkpoints',
+  'audit_signatures',
+  'audit_state',
 ];
 
 async function connect(url: string): Promise<pg.Client> {

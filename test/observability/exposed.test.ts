@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { waitFor } from '@arrakis/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startPlatform, type Platform } from '../e2e/support/platform.ts';
+import { exerciseController } from './support/controller-metrics.ts';
 import { parseExposition, type Series } from './support/exposition.ts';
 import { faultsOf, type Query } from './support/faults.ts';
 import { ROOT, readDashboard, readRules } from './support/ops-files.ts';
@@ -41,7 +42,11 @@ async function readSeries(): Promise<Series> {
     const text = await (await fetch(`${url}/metrics`)).text();
     return { text, target: { job: JOBS[kind], instance: new URL(url).host } };
   });
-  return parseExposition(await Promise.all(pages));
+  const controller = {
+    text: await exerciseController(),
+    target: { job: 'controller', instance: '127.0.0.1:9303' },
+  };
+  return parseExposition([...(await Promise.all(pages)), controller]);
 }
 
 function allFaults(queries: readonly Query[]): string[] {

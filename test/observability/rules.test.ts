@@ -9,7 +9,13 @@ import { prometheusHere } from './support/prometheus-here.ts';
 import { RUNBOOKS_DIR, queriesOf } from './support/runbooks.ts';
 
 /** Pages that are about a task and not about an alert. */
-const OTHER_RUNBOOKS = ['README.md', 'key-rotation.md', 'local-trouble.md'];
+const OTHER_RUNBOOKS = [
+  'README.md',
+  'key-rotation.md',
+  'local-trouble.md',
+  'nats-loss.md',
+  'rollback.md',
+];
 const SECTIONS = ['What it means', 'Look', 'Mend', 'Verify', 'Escalate'];
 
 const binaries = await prometheusHere();

@@ -75,6 +75,8 @@ postgres://{{ index . 1 }}:$(DATABASE_PASSWORD)@{{ include "platform.name" (list
 {{- else }}
   value: {{ ternary "tls" "nats" $root.Values.external.nats.tls }}://{{ $user }}:$(NATS_PASSWORD)@{{ required "external.nats.host: where NATS is, unless nats.enabled" $root.Values.external.nats.host }}:{{ $root.Values.external.nats.port }}
 {{- end }}
+- name: NATS_STREAM_REPLICAS
+  value: {{ ternary $root.Values.nats.replicas $root.Values.external.nats.streamReplicas $root.Values.nats.enabled | quote }}
 {{- end -}}
 
 {{/* Variables that every service of ours reads. */}}

@@ -76,3 +76,52 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- fail "demo.existingSecret: name the Secret with the demo key (or, for trying out, set secrets.generate)" -}}
 {{- end -}}
 {{- end -}}
+
+{{/* Name of the Secret with the key that the gates ask with. */}}
+{{- define "platform.gonogoSecret" -}}
+{{- if .Values.gonogo.apiKeySecret -}}
+{{ .Values.gonogo.apiKeySecret }}
+{{- else if .Values.demo.enabled -}}
+{{ include "platform.demoSecret" . }}
+{{- else -}}
+{{- fail "gonogo.apiKeySecret: name the Secret with an API key of a test community, for the gates ask and pay with it" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether the chart makes the load's key, and the seed its community. */}}
+{{- define "platform.makesLoadKey" -}}
+{{- if and .Values.load.enabled .Values.demo.enabled .Values.secrets.generate (not .Values.load.apiKeySecret) -}}yes{{- end -}}
+{{- end -}}
+
+{{/* Name of the Secret with the key that the load asks with. */}}
+{{- define "platform.loadSecret" -}}
+{{- if .Values.load.apiKeySecret -}}
+{{ .Values.load.apiKeySecret }}
+{{- else if include "platform.makesLoadKey" . -}}
+{{ include "platform.name" (list . "load-key") }}
+{{- else -}}
+{{- fail "load.apiKeySecret: name the Secret with an API key of a community of its own (one is made only with demo.enabled and secrets.generate)" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Deployments and StatefulSets of the release, as JSON lists of their full names. */}}
+{{- define "platform.deployments" -}}
+{{- $names := list "freeside-api" "freeside-worker" -}}
+{{- if .Values.controller.enabled -}}{{- $names = append $names "controller" -}}{{- end -}}
+{{- if .Values.pgbouncer.enabled -}}{{- $names = append $names "pgbouncer" -}}{{- end -}}
+{{- include "platform.fullNames" (list . $names) -}}
+{{- end -}}
+
+{{- define "platform.statefulSets" -}}
+{{- $names := list "finn" -}}
+{{- if .Values.postgresql.enabled -}}{{- $names = append $names "postgres" -}}{{- end -}}
+{{- if .Values.redis.enabled -}}{{- $names = append $names "redis" -}}{{- end -}}
+{{- if .Values.nats.enabled -}}{{- $names = append $names "nats" -}}{{- end -}}
+{{- include "platform.fullNames" (list . $names) -}}
+{{- end -}}
+
+{{- define "platform.fullNames" -}}
+{{- $root := index . 0 -}}{{- $full := list -}}
+{{- range index . 1 -}}{{- $full = append $full (include "platform.name" (list $root .)) -}}{{- end -}}
+{{- $full | toJson -}}
+{{- end -}}

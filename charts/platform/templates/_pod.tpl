@@ -20,23 +20,30 @@ securityContext:
     type: RuntimeDefault
 {{- end -}}
 
-{{/* Where pods run: (dict "root" $ "name" "finn" "values" .Values.finn) */}}
-{{- define "platform.scheduling" -}}
-{{- with .values.nodeSelector }}
+{{/* On which nodes pods run: .Values.finn */}}
+{{- define "platform.placement" -}}
+{{- with .nodeSelector }}
 nodeSelector:
 {{ toYaml . | indent 2 }}
 {{- end }}
-{{- with .values.tolerations }}
+{{- with .tolerations }}
 tolerations:
 {{ toYaml . | indent 2 }}
 {{- end }}
-{{- with .values.affinity }}
+{{- with .affinity }}
 affinity:
 {{ toYaml . | indent 2 }}
 {{- end }}
-{{- with .values.priorityClassName }}
+{{- with .priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
+{{- end -}}
+
+{{/* … and how they spread over them: (dict "root" $ "name" "finn" "values" .Values.finn) */}}
+{{- define "platform.scheduling" -}}
+{{- with include "platform.placement" .values }}
+{{- . | trim }}
+{{ end -}}
 topologySpreadConstraints:
 {{- if .values.topologySpreadConstraints }}
 {{ toYaml .values.topologySpreadConstraints | indent 2 }}

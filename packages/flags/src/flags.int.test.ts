@@ -160,8 +160,11 @@ describe('flags when NATS dies', () => {
       start({ natsUrl: nats.url }),
       start({ natsUrl: nats.url }),
     ]);
+    expect(await one.metric('flags_bucket_state', { state: 'live' })).toBe(1);
     await nats.kill();
     await Promise.all([kvBecomes(one, 'away'), kvBecomes(two, 'away')]);
+    expect(await one.metric('flags_bucket_state', { state: 'away' })).toBe(1);
+    expect(await one.metric('flags_bucket_state', { state: 'live' })).toBe(0);
     expect(one.flags.isEnabled(API_KEYS)).toBe(false);
     await nats.restart();
     await Promise.all([kvBecomes(one, 'live'), kvBecomes(two, 'live')]);

@@ -84,7 +84,11 @@ class SourcedFlags implements Flags {
     this.#now = options.now ?? Date.now;
     this.#startedAtMs = this.#now();
     this.#effectiveAtMs = this.#startedAtMs;
-    this.#metrics = createFlagMetrics(registry, () => this.#effective);
+    this.#metrics = createFlagMetrics(
+      registry,
+      () => this.#effective,
+      () => this.#shownKvState(),
+    );
     if (natsUrl !== undefined) {
       this.#kvSource = new KvSource({
         url: natsUrl,
@@ -112,7 +116,7 @@ class SourcedFlags implements Flags {
       revision: statement?.revision ?? null,
       changedAt: statement === undefined ? null : new Date(statement.changedAtMs).toISOString(),
       effectiveAt: new Date(this.#effectiveAtMs).toISOString(),
-      kv: this.#kvSource === undefined ? null : (this.#kvState ?? 'away'),
+      kv: this.#shownKvState() ?? null,
     };
   }
 
@@ -139,6 +143,10 @@ class SourcedFlags implements Flags {
     this.#fileSource?.close();
     await this.#kvSource?.close();
     this.#listeners.clear();
+  }
+
+  #shownKvState(): KvState | undefined {
+    return this.#kvSource === undefined ? undefined : (this.#kvState ?? 'away');
   }
 
   #onKvState(state: KvState): void {

@@ -1,6 +1,7 @@
 import { FLAG_NAMES } from '@arrakis/contracts';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Effective, FlagsSource } from './effective.domain.ts';
+import type { KvState } from './kv-source.ts';
 
 export interface FlagMetrics {
   /** A change began to hold here, so many seconds after it was made. */
@@ -10,31 +11,22 @@ export interface FlagMetrics {
 }
 
 const SOURCES: readonly FlagsSource[] = ['default', 'file', 'kv'];
+const KV_STATES: readonly KvState[] = ['live', 'empty', 'away'];
 /** The promise is 2 s, and a minute without NATS. */
 const EFFECT_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120];
 
-/** @param effective read when the metrics are */
-export function createFlagMetrics(registry: Registry, effective: () => Effective): FlagMetrics {
+/**
+ * Both are read when the metrics are.
+ *
+ * @param kvState undefined without a NATS to ask
+ */
+export function createFlagMetrics(
+  registry: Registry,
+  effective: () => Effective,
+  kvState: () => KvState | undefined,
+): FlagMetrics {
   const registers = [registry];
-  new Gauge({
-    name: 'flag_enabled',
-    help: 'Whether a feature is switched on in this process: 1 on, 0 off.',
-    labelNames: ['flag'],
-    registers,
-    collect() {
-      const { values } = effective();
-      for (const name of FLAG_NAMES) this.set({ flag: name }, values[name] ? 1 : 0);
-    },
-  });
-  new Gauge({
-    name: 'flags_source',
-    help: 'On whose word the flags hold: 1 for the bucket (kv), the mounted files (file) or nobody (default).',
-    labelNames: ['source'],
-    registers,
-    collect() {
-      for (const source of SOURCES) this.set({ source }, source === effective().source ? 1 : 0);
-    },
-  });
+  observeHolding(registers, effective, kvState);
   const effects = new Histogram({
     name: 'flag_effect_seconds',
     help: 'Seconds from a change of a flag to its effect in this process; for files, from when they were written.',
@@ -58,4 +50,39 @@ export function createFlagMetrics(registry: Registry, effective: () => Effective
     refused: (source) => refusals.inc({ source }),
     healed: () => heals.inc(),
   };
+}
+
+function observeHolding(
+  registers: Registry[],
+  effective: () => Effective,
+  kvState: () => KvState | undefined,
+): void {
+  new Gauge({
+    name: 'flag_enabled',
+    help: 'Whether a feature is switched on in this process: 1 on, 0 off.',
+    labelNames: ['flag'],
+    registers,
+    collect() {
+      const { values } = effective();
+      for (const name of FLAG_NAMES) this.set({ flag: name }, values[name] ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'flags_source',
+    help: 'On whose word the flags hold: 1 for the bucket (kv), the mounted files (file) or nobody (default).',
+    labelNames: ['source'],
+    registers,
+    collect() {
+      for (const source of SOURCES) this.set({ source }, source === effective().source ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'flags_bucket_state',
+    help: 'Whether the bucket answers: 1 for live, empty (NATS has no value) or away; all 0 without a NATS to ask.',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      for (const state of KV_STATES) this.set({ state }, state === kvState() ? 1 : 0);
+    },
+  });
 }

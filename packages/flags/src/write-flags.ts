@@ -27,11 +27,15 @@ export interface StoredFlags {
 /**
  * The bucket for who writes it: created if it is missing.
  *
+ * @param replicas copies of a new bucket, each on a server of its own
  * @throws when JetStream can't be reached or refuses.
  */
-export async function openFlagsBucket(connection: NatsConnection): Promise<FlagsBucket> {
+export async function openFlagsBucket(
+  connection: NatsConnection,
+  replicas = 1,
+): Promise<FlagsBucket> {
   const options = { timeout: API_TIMEOUT_MS, checkAPI: false };
-  await ensureFlagsBucket(await jetstreamManager(connection, options));
+  await ensureFlagsBucket(await jetstreamManager(connection, options), replicas);
   return new Kvm(jetstream(connection, options)).open(FLAGS_BUCKET.name);
 }
 

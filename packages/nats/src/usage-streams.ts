@@ -40,8 +40,9 @@ const STREAMS: readonly NewStream[] = [
  * Creates the streams that are missing. One that exists stays as it is: an operator may have
  * given it replicas or other limits.
  *
- * @throws when JetStream can't be reached or refuses.
+ * @param replicas copies of a new stream, each on a server of its own
+ * @throws when JetStream can't be reached or refuses: also when it has fewer servers than that.
  */
-export async function ensureUsageStreams(manager: JetStreamManager): Promise<void> {
-  for (const stream of STREAMS) await ensureStream(manager, stream);
+export async function ensureUsageStreams(manager: JetStreamManager, replicas = 1): Promise<void> {
+  for (const stream of STREAMS) await ensureStream(manager, { ...stream, num_replicas: replicas });
 }

@@ -10,8 +10,6 @@ export interface PoolOptions {
   readonly applicationName: string;
   /** To get a connection, new or from the pool. Default 5 s. */
   readonly connectTimeoutMs?: number;
-  /** For one statement, on the server; the role's own setting when absent. */
-  readonly statementTimeoutMs?: number;
   /**
    * Repeats a statement of `pool.query` whose connection broke under it, on another connection. Only
    * for statements that bear it, for the first one may have been done: reads, and writes that tell a
@@ -69,9 +67,6 @@ export function createPool(options: PoolOptions): pg.Pool {
     idleTimeoutMillis: IDLE_TIMEOUT_MS,
     keepAlive: true,
     types,
-    ...(options.statementTimeoutMs === undefined
-      ? {}
-      : { statement_timeout: options.statementTimeoutMs }),
   });
   // The pool listens to its idle clients only: without this, one that breaks while checked out
   // would throw. Then the pool's own event would be the second report of the same break.

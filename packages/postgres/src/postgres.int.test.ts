@@ -2,7 +2,7 @@ import { createTestDatabase, startTcpRelay, waitFor, type TestDatabase } from '@
 import type { Pool } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { withAdvisoryLock } from './advisory-lock.ts';
-import { isUnavailable, sqlState } from './errors.ts';
+import { isUnavailable } from './errors.ts';
 import { createPool } from './pool.ts';
 import { withTransaction } from './transaction.ts';
 
@@ -73,19 +73,6 @@ describe('a pool', () => {
   it('takes bigint as a parameter', async () => {
     const { rows } = await pool.query('SELECT $1::bigint AS big', [2n ** 62n]);
     expect(rows).toEqual([{ big: 2n ** 62n }]);
-  });
-
-  it('ends a statement that takes too long', async () => {
-    const impatient = createPool({
-      url: database.migratorUrl,
-      max: 1,
-      applicationName: 'impatient',
-      statementTimeoutMs: 50,
-      onError: () => undefined,
-    });
-    const error: unknown = await impatient.query('SELECT pg_sleep(30)').catch((e: unknown) => e);
-    expect(sqlState(error)).toBe('57014');
-    await impatient.end();
   });
 
   it('reports a connection that breaks while idle, and serves on', async () => {

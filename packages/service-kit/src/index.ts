@@ -26,6 +26,7 @@ export { createUuidv7, uuidv7 } from './uuidv7.ts';
 export {
   COMMON_VARIABLES,
   FLAGS_DIR_VARIABLE,
+  NATS_STREAM_REPLICAS_VARIABLE,
   durationVariable,
   portVariable,
 } from './variables.ts';

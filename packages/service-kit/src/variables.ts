@@ -46,3 +46,11 @@ export const FLAGS_DIR_VARIABLE = Type.Optional(
     maxLength: 4096,
   }),
 );
+
+/** Of every service that makes streams or buckets in NATS. */
+export const NATS_STREAM_REPLICAS_VARIABLE = Type.Integer({
+  description: 'Copies of a stream that is made, each on a NATS server of its own',
+  minimum: 1,
+  maximum: 5,
+  default: 1,
+});

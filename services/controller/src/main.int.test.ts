@@ -113,6 +113,22 @@ describe.skipIf(CLUSTER === undefined)(
     const isReady = async (): Promise<boolean> =>
       (await status()).conditions?.find(({ type }) => type === 'Ready')?.status === 'True';
 
+    const story = async () => {
+      const path = `apis/events.k8s.io/v1/namespaces/${cluster.namespace}/events`;
+      const { body } = await cluster.raw('GET', path);
+      return (body as { items: { reason: string; reportingInstance: string }[] }).items;
+    };
+    const isOf = (one: ControllerProcess, instance: string): boolean =>
+      one.logs().some(({ identity }) => identity === instance);
+    /** Requests that it sent to change something, the Lease apart. */
+    async function writesOf(one: ControllerProcess): Promise<number> {
+      return (await one.metrics())
+        .split('\n')
+        .filter((line) => line.startsWith('controller_api_requests_total'))
+        .filter((line) => !/verb="(?:get|list|watch)"|resource="leases"/.test(line))
+        .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+    }
+
     /** The first key is there, and the replica signs with it. */
     async function begin(): Promise<string> {
       await create();
@@ -277,6 +293,34 @@ describe.skipIf(CLUSTER === undefined)(
       await waitFor(async () => (await second.readiness()).checks.leader, PATIENCE);
       expect(performance.now() - killedAt).toBeLessThan(20_000);
       await waitFor(() => isRotated(kid), PATIENCE);
+    });
+
+    it('writes nothing any more once another leads, though it was in the middle of something', async () => {
+      const first = await start();
+      await waitFor(async () => (await first.readiness()).checks.leader, PATIENCE);
+      const kid = await begin();
+      // Its next step, as soon as the replica accepts tokens, is to switch keys.
+      replica.acceptsTokens = false;
+      await annotate('fenced');
+      await waitFor(async () => (await status()).phase === 'Canary', PATIENCE);
+      await waitFor(async () => (await story()).some(({ reason }) => reason === 'CanaryNotPassed'));
+      const second = await start();
+      const sent = await writesOf(first);
+      first.signal('SIGSTOP');
+      await waitFor(async () => (await second.readiness()).checks.leader, PATIENCE);
+      const told = (await story()).filter(({ reportingInstance: by }) => isOf(first, by)).length;
+      replica.acceptsTokens = true;
+      first.signal('SIGCONT');
+      await waitFor(async () => (await first.readiness()).checks.follower, PATIENCE);
+      await waitFor(() => isRotated(kid), PATIENCE);
+      // The world as it knew it asked for a switch: refused before it was sent.
+      expect(await writesOf(first)).toBe(sent);
+      expect((await story()).filter(({ reportingInstance: by }) => isOf(first, by))).toHaveLength(
+        told,
+      );
+      expect((await secret()).data).toHaveProperty(`${(await activeKid()) ?? ''}.pem`);
+      await second.kill('SIGKILL');
+      await waitFor(async () => (await first.readiness()).checks.leader, PATIENCE);
     });
 
     it('hands over at once when it is stopped in order', async () => {

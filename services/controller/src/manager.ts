@@ -7,19 +7,29 @@ import {
   type Logger,
   type Secret,
 } from '@arrakis/service-kit';
-import { Counter, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import type { ControllerConfig, ControllerSecrets } from './config/config.ts';
 import { ApiClient, FIELD_MANAGER } from './kubernetes/api.client.ts';
 import { connectToCluster, type KubeConnection } from './kubernetes/connection.ts';
 import { CONFIG_MAPS, LEASES, type ConfigMapObject } from './kubernetes/objects.ts';
+import { createControllerMetrics, type ControllerMetrics } from './metrics.ts';
+import { MountingPods } from './mounts/mounting-pods.client.ts';
 import { FlagsBucket } from './reconcilers/feature-flags/bucket.client.ts';
-import { FLAGS_SELECTOR, FlagsReconciler } from './reconcilers/feature-flags/reconciler.ts';
-import { SIGNING_KEYS, type SigningKeyObject } from './reconcilers/signing-key/resource.ts';
+import {
+  FLAGS_CONFIG_MAP,
+  FLAGS_REVISION_ANNOTATION,
+  FLAGS_SELECTOR,
+  FlagsReconciler,
+} from './reconcilers/feature-flags/reconciler.ts';
+import {
+  ACTIVE_KID_ANNOTATION,
+  SIGNING_KEYS,
+  type SigningKeyObject,
+} from './reconcilers/signing-key/resource.ts';
 import { SigningKeyReconciler } from './reconcilers/signing-key/reconciler.ts';
 import { startController } from './runtime/controller.ts';
 import { EventRecorder } from './runtime/event-recorder.ts';
 import { LeaderElection } from './runtime/leader-election.ts';
-import { createRuntimeMetrics, type RuntimeMetrics } from './runtime/metrics.ts';
 
 const POOL_MAX = 4;
 /** Longer and a renewal that hangs would cost the leadership. */
@@ -50,7 +60,7 @@ interface Parts {
   readonly identity: string;
   readonly db: Queryable;
   readonly natsUrl: Secret | undefined;
-  readonly metrics: RuntimeMetrics;
+  readonly metrics: ControllerMetrics;
   readonly registry: Registry;
   readonly logger: Logger;
 }
@@ -61,7 +71,7 @@ export async function createManager(
   logger: Logger,
 ): Promise<Manager> {
   const registry = createRegistry('controller');
-  const metrics = createRuntimeMetrics(registry);
+  const metrics = createControllerMetrics(registry);
   const connection = await connectToCluster(config.kubeconfig);
   const namespace = config.namespace ?? connection.namespace;
   const db = createPool({
@@ -77,19 +87,19 @@ export async function createManager(
   const terms = new Terms(parts);
   const leaseApi = new ApiClient({
     connection,
-    onRequest: metrics.apiRequest,
+    onRequest: metrics.runtime.apiRequest,
     readTimeoutMs: LEASE_READ_TIMEOUT_MS,
   });
   const election = new LeaderElection({
     api: leaseApi,
     ...{ namespace, leaseName: config.leaseName, identity },
     onStarted: () => {
-      metrics.leaderChanged(true);
+      metrics.runtime.leaderChanged(true);
       logger.info({ identity, namespace }, 'leading');
       terms.begin(election);
     },
     onStopped: (why) => {
-      metrics.leaderChanged(false);
+      metrics.runtime.leaderChanged(false);
       logger.warn({ identity, why }, 'not leading any more');
       terms.end();
     },
@@ -121,19 +131,12 @@ export async function createManager(
 /** Controllers run while this process leads; each term has its own. */
 class Terms {
   readonly #parts: Parts;
-  readonly #writes: Counter<'action'>;
   #running: Closable[] = [];
   #ended: Promise<void> = Promise.resolve();
   #isDrained = false;
 
   constructor(parts: Parts) {
     this.#parts = parts;
-    this.#writes = new Counter({
-      name: 'controller_signing_key_actions_total',
-      help: 'What was done about signing keys, by action.',
-      labelNames: ['action'] as const,
-      registers: [parts.registry],
-    });
   }
 
   begin(election: LeaderElection): void {
@@ -148,6 +151,8 @@ class Terms {
   end(): void {
     const running = this.#running;
     this.#running = [];
+    this.#parts.metrics.signingKeys.forget();
+    this.#parts.metrics.flags.forget();
     // Writes are refused already; this ends what only reads.
     this.#ended = Promise.all([this.#ended, ...running.map((one) => one.close())]).then(
       () => undefined,
@@ -164,20 +169,26 @@ class Terms {
     const { config, db, metrics, logger, namespace } = this.#parts;
     const { guard } = election;
     const { api, events, connection } = this.#client(election);
+    const pods = new MountingPods({
+      ...{ api, namespace, annotation: ACTIVE_KID_ANNOTATION },
+      onPoked: (count) => logger.debug({ pods: count }, 'pods read the signing key at once'),
+    });
     const controller = startController<SigningKeyObject>({
       name: 'signing-key',
       connection,
       resource: SIGNING_KEYS,
       selection: { namespace },
       parallelism: config.parallelism,
-      ...{ metrics, logger },
+      ...{ metrics: metrics.runtime, logger },
       reconciler: (known) => {
+        metrics.signingKeys.watch(() => known.list());
         const reconciler = new SigningKeyReconciler({
-          ...{ api, db, guard, events, known },
+          ...{ api, db, guard, events, known, pods },
           now: () => new Date(),
           minPropagationWaitMs: config.minPropagationWaitMs,
+          onPokeFailed: (error) => logger.warn({ err: error }, 'pods were not told of the switch'),
           onAction: (action) => {
-            this.#writes.inc({ action });
+            metrics.signingKeys.acted(action);
             logger.info({ action }, 'signing key action');
           },
         });
@@ -190,7 +201,10 @@ class Terms {
   #featureFlags(election: LeaderElection, natsUrl: Secret): Closable {
     const { metrics, logger, namespace } = this.#parts;
     const { api, events, connection } = this.#client(election);
-    const bucket = new FlagsBucket(natsUrl);
+    const bucket = new FlagsBucket(natsUrl, this.#parts.config.natsStreamReplicas);
+    const pods = new MountingPods({
+      ...{ api, namespace, annotation: FLAGS_REVISION_ANNOTATION, onPoked: metrics.flags.poked },
+    });
     const controller = startController<ConfigMapObject>({
       name: 'feature-flags',
       connection,
@@ -198,10 +212,11 @@ class Terms {
       selection: { namespace, labelSelector: FLAGS_SELECTOR },
       parallelism: 1,
       backoff: FLAGS_BACKOFF,
-      ...{ metrics, logger },
+      ...{ metrics: metrics.runtime, logger },
       reconciler: (known) => {
+        metrics.flags.watch(() => known.get(FLAGS_CONFIG_MAP));
         const reconciler = new FlagsReconciler({
-          ...{ api, bucket, events, known, guard: election.guard },
+          ...{ api, bucket, pods, events, known, guard: election.guard, metrics: metrics.flags },
           now: () => new Date(),
         });
         return (name) => reconciler.reconcile(name);
@@ -216,7 +231,7 @@ class Terms {
   #client(election: LeaderElection) {
     const { connection, identity, metrics, logger } = this.#parts;
     const api = new ApiClient({
-      ...{ connection, guard: election.guard, onRequest: metrics.apiRequest },
+      ...{ connection, guard: election.guard, onRequest: metrics.runtime.apiRequest },
     });
     const events = new EventRecorder({
       api,
@@ -224,6 +239,6 @@ class Terms {
       instance: identity,
       onError: (error) => logger.debug({ err: error }, 'event was not recorded'),
     });
-    return { api, events, connection: { connection, onRequest: metrics.apiRequest } };
+    return { api, events, connection: { connection, onRequest: metrics.runtime.apiRequest } };
   }
 }

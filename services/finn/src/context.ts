@@ -62,6 +62,7 @@ export async function createContext(
     spoolMaxBytes: config.spool.maxBytes,
     natsUrl: secrets.natsUrl.reveal(),
     clientName: 'finn',
+    streamReplicas: config.natsStreamReplicas,
     registry,
     log: logger,
     now: () => new Date(),

@@ -71,6 +71,7 @@ export async function startWorker(
     settle: (settlement) => reservations.settleNow(settlement),
     events,
     logger,
+    streamReplicas: config.natsStreamReplicas,
   });
   void consumer.run();
   const jobs = startJobs(

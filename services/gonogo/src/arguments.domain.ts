@@ -1,13 +1,13 @@
 import { GATE_NAMES, type GateName } from './gate.domain.ts';
 
 export type Command =
-  | { readonly kind: 'run'; readonly gates: readonly GateName[]; readonly report?: string }
+  | { readonly kind: 'run'; readonly gates?: readonly GateName[]; readonly report?: string }
   | { readonly kind: 'list' }
   | { readonly kind: 'verify'; readonly file: string; readonly signer?: string }
   | { readonly kind: 'refused'; readonly reason: string };
 
 export const USAGE = `usage:
-  main.ts [--gates a,b] [--report FILE]   run the gates (all without --gates); - as FILE prints the report
+  main.ts [--gates a,b] [--report FILE]   run the gates (all, or those of GONOGO_GATES); - as FILE prints the report
   main.ts --list                          name the gates and what each asks
   main.ts verify FILE [--signer THUMBPRINT]   check a report; - as FILE reads it from stdin`;
 
@@ -18,10 +18,15 @@ export function parseArguments(args: readonly string[]): Command {
   if (first === 'verify') return parseVerify(rest);
   const options = readOptions(args, ['--gates', '--report']);
   if (typeof options === 'string') return refused(options);
-  const gates = parseGates(options.get('--gates'));
+  const named = options.get('--gates');
+  const gates = named === undefined ? undefined : parseGates(named);
   if (typeof gates === 'string') return refused(gates);
   const report = options.get('--report');
-  return { kind: 'run', gates, ...(report === undefined ? {} : { report }) };
+  return {
+    kind: 'run',
+    ...(gates === undefined ? {} : { gates }),
+    ...(report === undefined ? {} : { report }),
+  };
 }
 
 function parseVerify(args: readonly string[]): Command {
@@ -49,8 +54,8 @@ function readOptions(
   return options;
 }
 
-function parseGates(text: string | undefined): readonly GateName[] | string {
-  if (text === undefined) return GATE_NAMES;
+/** @returns the gates of a comma-separated list in their own order, or what is wrong with it. */
+export function parseGates(text: string): readonly GateName[] | string {
   const named = text.split(',').map((name) => name.trim());
   const stranger = named.find((name) => !GATE_NAMES.some((gate) => gate === name));
   if (stranger !== undefined) return `there is no gate "${stranger}"`;

@@ -1,7 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { createPool } from '@arrakis/postgres';
+import { createPool, withTransaction } from '@arrakis/postgres';
 import { secretTexts, type GonogoConfig } from './config/config.ts';
 import type { Gate, GateName } from './gate.domain.ts';
 import { createGates } from './gates/catalogue.ts';
@@ -86,9 +86,16 @@ function openBooks({ databaseUrl }: GonogoConfig) {
     url: databaseUrl.reveal(),
     max: 1,
     applicationName: 'gonogo',
-    statementTimeoutMs: STATEMENT_TIMEOUT_MS,
     // The query that was under way rejects by itself.
     onError: () => undefined,
   });
-  return { check: () => checkBooks(pool), close: () => pool.end() };
+  const check = () =>
+    withTransaction(pool, async (tx) => {
+      // For this transaction: PgBouncer takes no such setting when a connection begins.
+      await tx.query(`SELECT set_config('statement_timeout', $1, true)`, [
+        String(STATEMENT_TIMEOUT_MS),
+      ]);
+      return checkBooks(tx);
+    });
+  return { check, close: () => pool.end() };
 }

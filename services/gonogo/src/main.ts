@@ -24,10 +24,15 @@ async function main(args: readonly string[]): Promise<number> {
       return 0;
     case 'verify':
       return verify(command.file, command.signer, print);
-    case 'run':
-      return run(configOf(command.report), command.gates, print);
+    case 'run': {
+      const config = configOf(command.report);
+      return run(config, command.gates ?? config.gates, print);
+    }
   }
 }
+
+// The first process of a container ignores what it doesn't handle, and would wait out its grace.
+process.once('SIGTERM', () => process.exit(NOT_RUN));
 
 try {
   process.exitCode = await main(process.argv.slice(2));

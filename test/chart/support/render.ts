@@ -44,6 +44,7 @@ export interface PodSpec {
     readonly seccompProfile?: { readonly type: string };
   };
   readonly terminationGracePeriodSeconds?: number;
+  readonly restartPolicy?: string;
   readonly initContainers?: readonly Container[];
   readonly containers: readonly Container[];
   readonly volumes?: readonly Readonly<Record<string, unknown>>[];
@@ -127,11 +128,21 @@ export function workloadsOf(objects: readonly KubeObject[]): readonly Workload[]
         },
       ];
     }
-    if (!['Deployment', 'StatefulSet', 'Job'].includes(kind)) return [];
-    const template = spec?.template as { metadata: { labels?: Labels }; spec: PodSpec };
+    if (!['Deployment', 'StatefulSet', 'Job', 'CronJob'].includes(kind)) return [];
+    const jobSpec = (spec as { jobTemplate?: { spec: object } } | undefined)?.jobTemplate?.spec;
+    const { template } = (jobSpec ?? spec) as {
+      template: { metadata: { labels?: Labels }; spec: PodSpec };
+    };
     const labels = template.metadata.labels ?? {};
     return [{ name: metadata.name, kind, labels, pod: template.spec }];
   });
+}
+
+/** A workload of that name; there must be one. */
+export function workloadNamed(objects: readonly KubeObject[], name: string): Workload {
+  const found = workloadsOf(objects).find((workload) => workload.name === name);
+  if (found === undefined) throw new Error(`no workload ${name} was rendered`);
+  return found;
 }
 
 export function containersOf(workload: Workload): readonly Container[] {

@@ -10,6 +10,7 @@ const RELEASE = 'arrakis';
 /** Two hundred dollars: more than any load here spends. */
 const CREDITS_MICRO = 200_000_000;
 const SETTLED_WITHIN_MS = 60_000;
+const EXEC_WITHIN_MS = 15_000;
 
 export interface PlatformOptions {
   readonly kubeconfig: string;
@@ -112,7 +113,9 @@ export class Platform {
           .then(async (response) => ({ url, status: response.status, text: await response.text() }))
           .catch((error) => ({ url, status: 0, text: String(error.cause ?? error) }))))))`;
     const args = ['exec', 'probe', '--', 'node', '--input-type=module', '-e', script];
-    return JSON.parse(await this.beside.kubectl(args)) as Fetched[];
+    const ask = () => this.beside.kubectl(args, { timeoutMs: EXEC_WITHIN_MS });
+    // Now and then the stream of an exec never ends: that says nothing about who was asked.
+    return JSON.parse(await ask().catch(ask)) as Fetched[];
   }
 
   /** The same page of the admin port of every pod of a component. */

@@ -76,7 +76,11 @@ export async function runScenario(
 class ShownFailure extends Error {}
 
 function inWords(error: unknown): string {
-  return error instanceof Error ? error.message.trim() : String(error);
+  if (!(error instanceof Error)) return String(error);
+  // What a wait met last says more than that it waited.
+  const isWait = error.message.startsWith('not within') && error.cause instanceof Error;
+  const cause = isWait ? ` (${(error.cause as Error).message.trim()})` : '';
+  return `${error.message.trim()}${cause}`;
 }
 
 /** A condition of a step. @throws Error with `otherwise` when it doesn't hold. */

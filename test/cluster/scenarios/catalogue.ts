@@ -1,6 +1,8 @@
 import type { Scenario } from '../lib/scenario.ts';
 import { install, uninstall } from './install.ts';
 import { backends } from './backends.ts';
+import { flagScenarios } from './flags.ts';
+import { gateScenarios } from './gates.ts';
 import { permissions } from './permissions.ts';
 import { roles } from './roles.ts';
 import { rotation } from './rotation.ts';
@@ -13,8 +15,10 @@ export const SCENARIOS: readonly Scenario[] = [
   permissions,
   roles,
   rotation,
+  ...flagScenarios,
   upgrade,
   backends,
+  ...gateScenarios,
   suites,
   uninstall,
 ];

@@ -1,9 +1,12 @@
 import { resolve } from 'node:path';
+import { waitFor } from '@arrakis/testkit';
 import { must, type Scenario } from '../lib/scenario.ts';
 import type { Pod } from '../lib/objects.ts';
 import { ROOT } from '../lib/platform.ts';
 
 const READY_WITHIN_SECONDS = 120;
+/** The longest drain and some. */
+const GONE_WITHIN_MS = 180_000;
 
 /** From an empty namespace that enforces Pod Security `restricted` to a metered answer. */
 export const install: Scenario = {
@@ -65,8 +68,17 @@ export const uninstall: Scenario = {
       });
       const kinds =
         'all,configmaps,secrets,persistentvolumeclaims,serviceaccounts,roles,rolebindings,networkpolicies,poddisruptionbudgets,signingkeys';
-      const left = (await kube.kubectl(['get', kinds, '-o', 'name'])).trim().split('\n');
-      const stray = left.filter((name) => !KEPT.some((kept) => kept.test(name)));
+      let left: string[] = [];
+      let stray: string[] = [];
+      // Pods that are still draining go by themselves.
+      await waitFor(
+        async () => {
+          left = (await kube.kubectl(['get', kinds, '-o', 'name'])).trim().split('\n');
+          stray = left.filter((name) => !KEPT.some((kept) => kept.test(name)));
+          return stray.length === 0;
+        },
+        { timeoutMs: GONE_WITHIN_MS, intervalMs: 2_000 },
+      ).catch(() => undefined);
       must(stray.length === 0, `left behind: ${stray.join(', ')}`);
       return `${left.length} objects: volumes, Secrets, flags, the signing key`;
     });

@@ -6,7 +6,10 @@ const OF_EVERY_TARGET = ['job', 'instance'];
 const OF_PROMETHEUS: Series = new Map<string, readonly Labels[]>([
   [
     'up',
-    ['freeside-api', 'freeside-worker', 'finn'].map((job) => ({ job, instance: '127.0.0.1:1' })),
+    ['freeside-api', 'freeside-worker', 'finn', 'controller'].map((job) => ({
+      job,
+      instance: '127.0.0.1:1',
+    })),
   ],
   ['ALERTS', [{ alertname: 'x', alertstate: 'firing', severity: 'x' }]],
 ]);

@@ -12,6 +12,8 @@ export interface ControllerConfig {
   readonly kubeconfig: string | undefined;
   readonly minPropagationWaitMs: number;
   readonly parallelism: number;
+  /** Copies of a bucket that is made here. */
+  readonly natsStreamReplicas: number;
   readonly drainDeadlineMs: number;
 }
 
@@ -38,6 +40,7 @@ export function toConfig(env: ControllerEnv): ControllerConfig {
     kubeconfig: env.KUBECONFIG,
     minPropagationWaitMs,
     parallelism: env.CONTROLLER_PARALLELISM,
+    natsStreamReplicas: env.NATS_STREAM_REPLICAS,
     drainDeadlineMs: Math.min(env.DRAIN_DEADLINE_MS, MAX_DRAIN_MS),
   });
 }

@@ -1,4 +1,10 @@
-import { COMMON_VARIABLES, SecretString, loadEnv, portVariable } from '@arrakis/service-kit';
+import {
+  COMMON_VARIABLES,
+  NATS_STREAM_REPLICAS_VARIABLE,
+  SecretString,
+  loadEnv,
+  portVariable,
+} from '@arrakis/service-kit';
 import { Type, type Static } from 'typebox';
 
 const DURATION_PATTERN = '^(?:[0-9]{1,9}[smh])+$';
@@ -43,6 +49,7 @@ export const ControllerEnv = Type.Object({
   NATS_URL: Type.Optional(
     SecretString({ description: 'NATS with JetStream; without it no flags', maxLength: 2000 }),
   ),
+  NATS_STREAM_REPLICAS: NATS_STREAM_REPLICAS_VARIABLE,
 });
 export type ControllerEnv = Static<typeof ControllerEnv>;
 

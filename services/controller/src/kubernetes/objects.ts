@@ -76,6 +76,7 @@ export interface Resource {
 
 export const SECRETS: Resource = { root: 'api/v1', plural: 'secrets' };
 export const CONFIG_MAPS: Resource = { root: 'api/v1', plural: 'configmaps' };
+export const PODS: Resource = { root: 'api/v1', plural: 'pods' };
 export const EVENTS: Resource = { root: 'apis/events.k8s.io/v1', plural: 'events' };
 export const LEASES: Resource = { root: 'apis/coordination.k8s.io/v1', plural: 'leases' };
 export const ENDPOINT_SLICES: Resource = {

@@ -47,7 +47,7 @@ export function startController<T extends KubeObject>(
     work: (key) => reconcile(key),
     observe: metrics.observeQueue(name),
     onError: (key, error, failures) => {
-      const level = isConflict(error) && failures < 3 ? 'debug' : 'warn';
+      const level = isNews(error, failures) ? 'warn' : 'debug';
       logger[level]({ err: error, controller: name, key, failures }, 'reconcile failed');
     },
   });
@@ -78,4 +78,10 @@ export function startController<T extends KubeObject>(
       await api.close();
     },
   };
+}
+
+/** The first time, and ever more rarely: what is tried every second or two would fill the log. */
+function isNews(error: unknown, failures: number): boolean {
+  if (isConflict(error) && failures < 3) return false;
+  return Number.isInteger(Math.log2(failures));
 }

@@ -78,11 +78,16 @@ function queueMetrics(registers: Registry[]) {
     },
   });
   return {
-    observeQueue: (controller: string): NonNullable<WorkQueueOptions['observe']> => ({
-      waitedMs: (ms) => waited.observe({ controller }, ms / 1000),
-      workedMs: (ms, outcome) => worked.observe({ controller, outcome }, ms / 1000),
-      retried: () => retries.inc({ controller }),
-    }),
+    observeQueue: (controller: string): NonNullable<WorkQueueOptions['observe']> => {
+      // From zero, so that the first failure is an increase.
+      for (const outcome of ['done', 'failed']) worked.zero({ controller, outcome });
+      retries.inc({ controller }, 0);
+      return {
+        waitedMs: (ms) => waited.observe({ controller }, ms / 1000),
+        workedMs: (ms, outcome) => worked.observe({ controller, outcome }, ms / 1000),
+        retried: () => retries.inc({ controller }),
+      };
+    },
     /** Of the running term; the last one's queue stands in for those before it. */
     watchQueue: (controller: string, queue: QueueCounts) => void queues.set(controller, queue),
   };

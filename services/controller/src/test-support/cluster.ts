@@ -23,7 +23,10 @@ export const SKIPPED =
   CLUSTER === undefined ? ' [SKIPPED: TEST_KUBECONFIG is not set, no API server was asked]' : '';
 
 const ENTRY = fileURLToPath(new URL('../main.ts', import.meta.url));
-const CRD = resolve(import.meta.dirname, '../../../../charts/platform/crds/signingkeys.yaml');
+const CRD = resolve(
+  import.meta.dirname,
+  '../../../../charts/platform/charts/crds/crds/signingkeys.yaml',
+);
 const ENDPOINT_SLICES: Resource = { root: 'apis/discovery.k8s.io/v1', plural: 'endpointslices' };
 
 /** A namespace of its own on a real API server. */

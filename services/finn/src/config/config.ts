@@ -16,6 +16,8 @@ export interface FinnConfig {
   readonly jwksUrl: string;
   /** Where the ConfigMap of the flags is mounted, if anywhere. */
   readonly flagsDir: string | undefined;
+  /** Copies of a stream that is made here. */
+  readonly natsStreamReplicas: number;
   readonly pools: PoolFile;
   readonly spool: { readonly dir: string; readonly maxBytes: number };
   readonly modelDir: string;
@@ -50,6 +52,7 @@ export function toConfig(env: FinnEnv): FinnConfig {
     admin: { host: env.FINN_ADMIN_HOST, port: env.FINN_ADMIN_PORT },
     databasePoolMax: env.DATABASE_POOL_MAX,
     jwksUrl: env.JWKS_URL,
+    natsStreamReplicas: env.NATS_STREAM_REPLICAS,
     flagsDir: env.FLAGS_DIR,
     pools,
     spool: { dir: env.FINN_SPOOL_DIR, maxBytes: env.FINN_SPOOL_MAX_BYTES },

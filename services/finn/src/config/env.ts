@@ -1,6 +1,7 @@
 import {
   COMMON_VARIABLES,
   FLAGS_DIR_VARIABLE,
+  NATS_STREAM_REPLICAS_VARIABLE,
   SecretString,
   durationVariable,
   loadEnv,
@@ -27,6 +28,7 @@ export const FinnEnv = Type.Object({
   }),
   REDIS_URL: SecretString({ description: 'Redis, for single use of tokens', maxLength: 2000 }),
   NATS_URL: SecretString({ description: 'NATS with JetStream, for usage events', maxLength: 2000 }),
+  NATS_STREAM_REPLICAS: NATS_STREAM_REPLICAS_VARIABLE,
   FLAGS_DIR: FLAGS_DIR_VARIABLE,
   JWKS_URL: Type.String({
     description: 'Where freeside publishes the keys that sign service tokens',

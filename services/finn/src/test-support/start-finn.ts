@@ -112,6 +112,7 @@ function configOf({ jwks, vendor, spoolDir }: Surroundings, options: StartFinnOp
     databasePoolMax: 2,
     jwksUrl: jwks.url,
     flagsDir: undefined,
+    natsStreamReplicas: 1,
     pools: parsePoolFile({
       pools: Object.fromEntries(POOLS.map((pool) => [pool, { targets: targets[pool] }])),
     }),

@@ -24,6 +24,8 @@ export interface FreesideConfig {
   readonly auditKeyFile: string | undefined;
   /** Where the ConfigMap of the flags is mounted, if anywhere. */
   readonly flagsDir: string | undefined;
+  /** Copies of a stream that is made here. */
+  readonly natsStreamReplicas: number;
   readonly drain: { readonly announceMs: number; readonly deadlineMs: number };
   readonly tracing: { readonly endpoint: string | undefined; readonly sampleRatio: number };
 }
@@ -66,6 +68,7 @@ export function toConfig(env: FreesideEnv): FreesideConfig {
     keyStoreDir: env.S2S_KEY_STORE_DIR,
     payments: { baseUrl: env.NOWPAYMENTS_BASE_URL, publicUrl: env.FREESIDE_PUBLIC_URL },
     auditKeyFile: env.AUDIT_SIGNING_KEY_FILE,
+    natsStreamReplicas: env.NATS_STREAM_REPLICAS,
     flagsDir: env.FLAGS_DIR,
     drain: { announceMs: env.DRAIN_ANNOUNCE_MS, deadlineMs: env.DRAIN_DEADLINE_MS },
     tracing: {

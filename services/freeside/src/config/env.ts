@@ -1,6 +1,7 @@
 import {
   COMMON_VARIABLES,
   FLAGS_DIR_VARIABLE,
+  NATS_STREAM_REPLICAS_VARIABLE,
   SecretString,
   durationVariable,
   loadEnv,
@@ -37,6 +38,7 @@ export const FreesideEnv = Type.Object({
       maxLength: 2000,
     }),
   ),
+  NATS_STREAM_REPLICAS: NATS_STREAM_REPLICAS_VARIABLE,
   FLAGS_DIR: FLAGS_DIR_VARIABLE,
   FINN_URL: Type.String({
     description: 'Where finn answers',

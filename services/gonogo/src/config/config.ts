@@ -1,10 +1,14 @@
 import type { Secret } from '@arrakis/service-kit';
+import { parseGates } from '../arguments.domain.ts';
+import { GATE_NAMES, type GateName } from '../gate.domain.ts';
 import type { GonogoEnv } from './env.ts';
 
 export interface GonogoConfig {
   readonly freesideUrl: string;
   readonly finnUrls: readonly string[];
   readonly adminUrls: readonly string[];
+  /** To run unless the command line names others. */
+  readonly gates: readonly GateName[];
   readonly answers: number;
   readonly deadlineMs: number;
   readonly cluster: ClusterConfig | undefined;
@@ -23,12 +27,13 @@ export interface ClusterConfig {
   readonly kubeconfig: string | undefined;
 }
 
-/** @throws Error for a list with something that is no URL. */
+/** @throws Error for a list with something that is no URL, or no gate. */
 export function toConfig(env: GonogoEnv): GonogoConfig {
   return Object.freeze({
     freesideUrl: onlyUrl('FREESIDE_URL', env.FREESIDE_URL),
     finnUrls: urlsOf('FINN_URL', env.FINN_URL),
     adminUrls: urlsOf('GONOGO_ADMIN_URLS', env.GONOGO_ADMIN_URLS),
+    gates: gatesOf(env.GONOGO_GATES),
     answers: env.GONOGO_ANSWERS,
     deadlineMs: env.GONOGO_GATE_DEADLINE_MS,
     cluster: clusterOf(env),
@@ -55,6 +60,13 @@ function passwordOf(url: string): string | undefined {
   const password = URL.canParse(url) ? decodeURIComponent(new URL(url).password) : '';
   // A short one would blacken half the report and be none worth hiding.
   return password.length < 6 ? undefined : password;
+}
+
+function gatesOf(text: string | undefined): readonly GateName[] {
+  if (text === undefined) return GATE_NAMES;
+  const gates = parseGates(text);
+  if (typeof gates === 'string') throw new Error(`GONOGO_GATES: ${gates}`);
+  return gates;
 }
 
 function clusterOf(env: GonogoEnv): ClusterConfig | undefined {

@@ -21,6 +21,13 @@ export const GonogoEnv = Type.Object({
   GONOGO_API_KEY: Type.Optional(
     SecretString({ description: 'API key of a test community with credits', maxLength: 200 }),
   ),
+  GONOGO_GATES: Type.Optional(
+    Type.String({
+      description: 'Gates to run, comma-separated; all if absent; --gates goes before it',
+      pattern: '^[a-z]+(,[a-z]+)*$',
+      maxLength: 200,
+    }),
+  ),
   GONOGO_ANSWERS: Type.Integer({
     description: 'Metered answers that the billing gate buys',
     minimum: 1,

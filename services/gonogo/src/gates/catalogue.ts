@@ -1,5 +1,6 @@
 import type { GonogoConfig } from '../config/config.ts';
 import type { Gate } from '../gate.domain.ts';
+import { EXPECTED_JOBS } from '../probes/alert-rules.domain.ts';
 import type { BooksCheck } from '../probes/books.store.ts';
 import type { Cluster } from '../probes/cluster.ts';
 import { freesideClient } from '../probes/freeside.client.ts';
@@ -43,6 +44,8 @@ export function createGates(
     platformGate({ freesideUrl, freeside, deadlineMs }),
     monitoringGate({
       prometheus: prometheusUrl === undefined ? undefined : prometheusClient(prometheusUrl),
+      // In a cluster each component is a job of its own, the controller included.
+      jobs: config.cluster?.components ?? EXPECTED_JOBS,
       deadlineMs,
     }),
     rollbackGate({ cluster, deadlineMs }),

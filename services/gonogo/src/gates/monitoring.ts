@@ -3,7 +3,6 @@ import {
   BOOKS_ALERT,
   BOOKS_METRIC,
   CRITICAL_ALERTS,
-  EXPECTED_JOBS,
   MAX_ALERT_DELAY_SECONDS,
   withViolations,
 } from '../probes/alert-rules.domain.ts';
@@ -11,6 +10,8 @@ import type { LoadedRule, PrometheusClient, Target } from '../probes/prometheus.
 
 export interface MonitoringOptions {
   readonly prometheus: PrometheusClient | undefined;
+  /** What has to be scraped, by the names of Prometheus's jobs. */
+  readonly jobs: readonly string[];
   readonly deadlineMs: number;
 }
 
@@ -23,7 +24,7 @@ interface Shown {
  * Whether somebody would be told. The books are not bent for it: Prometheus evaluates the loaded
  * rule's own expression with a violation in the metric's place, and with none.
  */
-export function monitoringGate({ prometheus, deadlineMs }: MonitoringOptions): Gate {
+export function monitoringGate({ prometheus, jobs, deadlineMs }: MonitoringOptions): Gate {
   return {
     name: 'monitoring',
     asks: 'is everything scraped, and would the alert for the books fire on a test violation',
@@ -37,7 +38,7 @@ export function monitoringGate({ prometheus, deadlineMs }: MonitoringOptions): G
         prometheus.alertmanagers(signal),
       ]);
       const alert = await showAlert(prometheus, rules, signal);
-      const wrong = [...ruleFaults(rules), ...targetFaults(targets), ...alert.wrong];
+      const wrong = [...ruleFaults(rules), ...targetFaults(targets, jobs), ...alert.wrong];
       return conclude(
         { wrong, unclear: [] },
         `${String(rules.length)} rules healthy, ${String(targets.length)} targets up, ${BOOKS_ALERT} would fire`,
@@ -63,8 +64,8 @@ function ruleFaults(rules: readonly LoadedRule[]): string[] {
   ];
 }
 
-function targetFaults(targets: readonly Target[]): string[] {
-  return EXPECTED_JOBS.flatMap((job) => {
+function targetFaults(targets: readonly Target[], jobs: readonly string[]): string[] {
+  return jobs.flatMap((job) => {
     const ours = targets.filter((target) => target.job === job);
     if (ours.length === 0) return [`nothing is scraped as ${job}`];
     const down = ours.filter(({ health }) => health !== 'up').length;

@@ -2,7 +2,7 @@
 export const BOOKS_ALERT = 'BooksDrift';
 export const BOOKS_METRIC = 'freeside_conservation_violations';
 
-/** Jobs that the rules rely on. */
+/** Jobs that the rules rely on, outside a cluster. */
 export const EXPECTED_JOBS = ['freeside-api', 'freeside-worker', 'finn'] as const;
 
 /** Alerts of severity `critical` in ops/prometheus/rules.yaml; a test holds the two together. */
@@ -14,6 +14,7 @@ export const CRITICAL_ALERTS = [
   'InferenceErrorBudgetBurn',
   'RedisFailing',
   'ServiceMissing',
+  'SigningKeyDegraded',
   'SigningKeyExpiring',
   'SigningKeyUnusable',
   'UsageSpoolFull',

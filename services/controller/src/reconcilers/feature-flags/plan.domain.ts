@@ -2,12 +2,11 @@ import { FLAG_NAMES, parseFlag, type FlagName, type FlagValues } from '@arrakis/
 
 /** What the ConfigMap says, and what was last told to everybody. */
 export interface FlagsWorld {
-  readonly resourceVersion: string;
   readonly data: Readonly<Record<string, string>>;
-  /** The last good values: of the bucket, else the defaults. */
+  /** The last good values: as last stated, else of the bucket, else the defaults. */
   readonly lastGood: FlagValues;
-  /** The bucket holds a document that can be relied on. */
-  readonly isTold: boolean;
+  /** What the bucket holds; undefined when it has no document that can be relied on. */
+  readonly told: FlagValues | undefined;
 }
 
 export interface FlagsPlan {
@@ -22,18 +21,18 @@ export interface FlagsPlan {
  * A bad or missing value keeps the last good one: half a document must not switch anything. Whoever
  * writes the bucket past the ConfigMap is corrected: the ConfigMap is what operators see.
  */
-export function planFlags(world: FlagsWorld): FlagsPlan {
+export function planFlags({ data, lastGood, told }: FlagsWorld): FlagsPlan {
   const refused: Record<string, string> = {};
-  const effective: Record<FlagName, boolean> = { ...world.lastGood };
+  const effective: Record<FlagName, boolean> = { ...lastGood };
   for (const name of FLAG_NAMES) {
-    const text = world.data[name];
+    const text = data[name];
     const value = text === undefined ? undefined : parseFlag(text);
     if (value !== undefined) effective[name] = value;
     else refused[name] = text === undefined ? 'is missing' : 'is neither true nor false';
   }
-  for (const name of Object.keys(world.data)) {
+  for (const name of Object.keys(data)) {
     if (name.startsWith('FEATURE_') && !(name in effective)) refused[name] = 'is no flag';
   }
-  const isChanged = FLAG_NAMES.some((name) => effective[name] !== world.lastGood[name]);
-  return { effective, refused, tell: isChanged || !world.isTold };
+  const tell = told === undefined || FLAG_NAMES.some((name) => effective[name] !== told[name]);
+  return { effective, refused, tell };
 }

@@ -9,13 +9,13 @@ const DATA = {
   FEATURE_WEB_CHAT_ENABLED: 'true',
 };
 const world = (change: Partial<FlagsWorld> = {}): FlagsWorld => ({
-  ...{ resourceVersion: '1', data: DATA, lastGood: ON, isTold: true },
+  ...{ data: DATA, lastGood: ON, told: ON },
   ...change,
 });
 
 describe('the flags', () => {
   it('are told once, and again when one changes', () => {
-    expect(planFlags(world({ isTold: false })).tell).toBe(true);
+    expect(planFlags(world({ told: undefined })).tell).toBe(true);
     expect(planFlags(world()).tell).toBe(false);
     const off = planFlags(world({ data: { ...DATA, FEATURE_API_KEYS_ENABLED: 'false' } }));
     expect(off).toMatchObject({ tell: true, refused: {} });
@@ -24,7 +24,9 @@ describe('the flags', () => {
 
   it.each(['TRUE', '1', '', 'yes', 'false\n'])('keep the last good value when one is %j', (bad) => {
     const lastGood = { ...ON, FEATURE_API_KEYS_ENABLED: false };
-    const plan = planFlags(world({ lastGood, data: { ...DATA, FEATURE_API_KEYS_ENABLED: bad } }));
+    const plan = planFlags(
+      world({ lastGood, told: lastGood, data: { ...DATA, FEATURE_API_KEYS_ENABLED: bad } }),
+    );
     expect(plan).toEqual({
       effective: lastGood,
       refused: { FEATURE_API_KEYS_ENABLED: 'is neither true nor false' },
@@ -37,6 +39,13 @@ describe('the flags', () => {
     const plan = planFlags(world({ data }));
     expect(plan.effective).toEqual({ ...ON, FEATURE_WEB_CHAT_ENABLED: false });
     expect(plan.tell).toBe(true);
+  });
+
+  it('stated while NATS was away are told, though the value turned bad meanwhile', () => {
+    const lastGood = { ...ON, FEATURE_API_KEYS_ENABLED: false };
+    const data = { ...DATA, FEATURE_API_KEYS_ENABLED: 'off' };
+    const plan = planFlags(world({ data, lastGood, told: ON }));
+    expect(plan).toMatchObject({ effective: lastGood, tell: true });
   });
 
   it('name what is missing or mistyped', () => {

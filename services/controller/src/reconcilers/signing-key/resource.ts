@@ -7,6 +7,8 @@ export const SIGNING_KEYS: Resource = {
 };
 export const API_VERSION = 'keys.arrakis.community/v1alpha1';
 export const KIND = 'SigningKey';
+/** On pods: the kid that they were told to sign with. */
+export const ACTIVE_KID_ANNOTATION = 'keys.arrakis.community/active-kid';
 export const ROTATE_ANNOTATION = 'keys.arrakis.community/rotate';
 export const SECRET_LABEL = 'keys.arrakis.community/signing-key';
 export const FINALIZER = 'keys.arrakis.community/retire';

@@ -31,6 +31,8 @@ export interface MeteringOptions {
   readonly natsUrl: string;
   /** The name that NATS shows for this process. */
   readonly clientName: string;
+  /** Copies of a stream that is made here; 1 unless said. */
+  readonly streamReplicas?: number;
   readonly registry: Registry;
   readonly log: MeteringLog;
   readonly now: () => Date;
@@ -74,6 +76,7 @@ class SpooledMetering implements MeteringService {
     this.#publisher = createUsagePublisher({
       url: options.natsUrl,
       name: options.clientName,
+      streamReplicas: options.streamReplicas,
       log: options.log,
       onReady: () => this.#onReady(),
     });

@@ -27,6 +27,8 @@ export interface UsagePublisherOptions {
   readonly url: string;
   /** The name that NATS shows for this connection. */
   readonly name: string;
+  /** Copies of a stream that is made here. */
+  readonly streamReplicas?: number | undefined;
   readonly log: PublisherLog;
   /** Called whenever events can be published (again): at first, and after each outage. */
   readonly onReady: () => void;
@@ -173,7 +175,7 @@ class JetStreamPublisher implements RunningPublisher {
       try {
         const timeout = API_TIMEOUT_MS;
         const manager = await jetstreamManager(this.#connection, { timeout, checkAPI: false });
-        await ensureUsageStreams(manager);
+        await ensureUsageStreams(manager, this.#options.streamReplicas);
         this.#isReady = true;
         break;
       } catch (error) {

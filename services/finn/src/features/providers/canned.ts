@@ -14,7 +14,9 @@ const DEFAULT_WORD_DELAY_MS = 10;
  * An answer without a model, always the same and labelled as such. Its tokenizer is its own: a
  * word is a token, so that counts are exact and `maxTokens` cuts where it says.
  */
-export function createCanned(options: { readonly wordDelayMs?: number | undefined } = {}): Provider {
+export function createCanned(
+  options: { readonly wordDelayMs?: number | undefined } = {},
+): Provider {
   const wordDelayMs = options.wordDelayMs ?? DEFAULT_WORD_DELAY_MS;
   return {
     async complete(request, sink, signal) {

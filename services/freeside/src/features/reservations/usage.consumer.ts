@@ -21,6 +21,8 @@ export interface UsageConsumerOptions {
   readonly settle: (settlement: SettlementInput) => Promise<SettlementResult>;
   readonly events: ReservationEvents;
   readonly logger: Logger;
+  /** Copies of a stream that is made here; 1 unless said. */
+  readonly streamReplicas?: number;
 }
 
 /**
@@ -64,7 +66,7 @@ export class UsageConsumer {
   async #consume(): Promise<void> {
     const { client, manager } = await this.#options.connect();
     this.#client = client;
-    await ensureUsageStreams(manager);
+    await ensureUsageStreams(manager, this.#options.streamReplicas);
     await ensureConsumer(manager);
     const consumer = await client.consumers.get(USAGE_STREAM.name, USAGE_STREAM.consumer);
     const messages = await consumer.consume({
