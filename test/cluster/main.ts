@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { optionalEnv } from '../../scripts/lib/env.ts';
 import { runScript, say } from '../../scripts/lib/entry.ts';
 import { writeWhole } from '../../scripts/lib/files.ts';
 import { PlainError } from '../../scripts/lib/plain-error.ts';
@@ -52,11 +51,9 @@ await runScript('test-cluster', async () => {
   try {
     const isNew = values.on === undefined;
     if (isNew && !values['no-build']) await buildImage(values.tag, cluster, tell);
-    const platform = new Platform({
-      kubeconfig: cluster.kubeconfig,
-      namespace: values.on ?? values.namespace,
-      tag: values.tag,
-    });
+    const namespace = values.on ?? values.namespace;
+    const { kubeconfig } = cluster;
+    const platform = new Platform({ kubeconfig, namespace, tag: values.tag });
     const rows: Row[] = [];
     for (const scenario of chosen) {
       if (scenario === uninstall && values.keep) continue;
@@ -71,11 +68,11 @@ await runScript('test-cluster', async () => {
       if (!isInstalled) break;
     }
     writeWhole(
-      resolve(ROOT, optionalEnv('CLUSTER_RESULTS') ?? '.arrakis/test-cluster.json'),
+      resolve(ROOT, '.arrakis/test-cluster.json'),
       `${JSON.stringify({ rows }, null, 2)}\n`,
     );
     say(renderTable(rows, new Map(SCENARIOS.map(({ name, title }) => [name, title]))));
-    if (values.keep) say(`Left installed: kubectl -n ${values.namespace} get pods`);
+    if (values.keep || !isNew) say(`Left installed: kubectl -n ${namespace} get pods`);
     if (rows.some(({ ok }) => !ok)) process.exitCode = 1;
   } finally {
     await cluster.close();

@@ -2,8 +2,10 @@ import { createPool } from '@arrakis/postgres';
 import { createTestDatabase, waitFor, type TestDatabase } from '@arrakis/testkit';
 import type { Pool } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { SECRETS, type SecretObject } from './kubernetes/objects.ts';
+import { PODS, SECRETS, type SecretObject } from './kubernetes/objects.ts';
+import type { PodObject } from './mounts/mounting-pods.client.ts';
 import {
+  ACTIVE_KID_ANNOTATION,
   API_VERSION,
   KIND,
   ROTATE_ANNOTATION,
@@ -129,6 +131,30 @@ describe.skipIf(CLUSTER === undefined)(
         .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
     }
 
+    /** A pod that needn't run: that its kubelet is made to look again is all that is asked. */
+    async function mountSecret(name: string, secretName: string): Promise<void> {
+      const { status: code } = await cluster.raw(
+        'POST',
+        `api/v1/namespaces/${cluster.namespace}/pods`,
+        {
+          metadata: { name },
+          spec: {
+            terminationGracePeriodSeconds: 0,
+            volumes: [{ name: 'keys', secret: { secretName, optional: true } }],
+            containers: [
+              { name: 'only', image: 'arrakis.invalid/none:0', imagePullPolicy: 'Never' },
+            ],
+          },
+        },
+      );
+      expect(code).toBe(201);
+    }
+    const toldKid = async (name: string): Promise<string | undefined> => {
+      const target = { namespace: cluster.namespace, name };
+      const { metadata } = await cluster.api.get<PodObject>(PODS, target);
+      return metadata.annotations?.[ACTIVE_KID_ANNOTATION];
+    };
+
     /** The first key is there, and the replica signs with it. */
     async function begin(): Promise<string> {
       await create();
@@ -153,9 +179,13 @@ describe.skipIf(CLUSTER === undefined)(
       const pems = [
         Buffer.from((await secret()).data?.[`${first}.pem`] ?? '', 'base64').toString('utf8'),
       ];
+      await mountSecret('signer', 'signing-key-freeside');
+      await mountSecret('stranger', 'another');
       await annotate('now');
       await waitFor(() => isRotated(first), PATIENCE);
       const second = await activeKid();
+      expect(await toldKid('signer')).toBe(second);
+      expect(await toldKid('stranger')).toBeUndefined();
       expect(await rows()).toEqual([second]);
       expect(Object.keys((await secret()).data ?? {}).sort()).toEqual(
         [`${second}.pem`, 'active.json'].sort(),

@@ -127,12 +127,21 @@ export class Platform {
     );
   }
 
-  /** Sum of a metric over every pod of a component, by its text up to the value. */
+  /**
+   * Sum of a metric over every pod of a component, by its text up to the value.
+   *
+   * @throws Error when a pod doesn't have it: what is not there must not pass for zero.
+   */
   async metric(component: string, pattern: RegExp): Promise<number> {
     const pages = await this.fetchAdmin(component, '/metrics');
-    return pages
-      .flatMap(({ text }) => text.split('\n'))
-      .filter((line) => !line.startsWith('#') && pattern.test(line))
+    const lines = pages.map(({ text }) =>
+      text.split('\n').filter((line) => !line.startsWith('#') && pattern.test(line)),
+    );
+    if (lines.length === 0 || lines.some((found) => found.length === 0)) {
+      throw new Error(`a pod of ${component} has no metric ${String(pattern)}`);
+    }
+    return lines
+      .flat()
       .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
   }
 

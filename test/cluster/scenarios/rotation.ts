@@ -28,14 +28,14 @@ export const rotation: Scenario = {
     const refusedBefore = await platform.metric('freeside-api', REFUSED);
     const load = await startLoad(platform, { requestsPerSecond: REQUESTS_PER_SECOND });
     stage.onEnd(() => platform.beside.kubectl(['delete', 'pod', '-l', 'load', '--wait=false']));
-    stage.onEnd(() => setInterval(platform, NORMAL_INTERVAL));
+    stage.onEnd(() => setRotationInterval(platform, NORMAL_INTERVAL));
     await key.remember();
 
     await show('by schedule', () =>
       rotateOnce(key, async () => {
-        await setInterval(platform, SHORT_INTERVAL);
+        await setRotationInterval(platform, SHORT_INTERVAL);
         const next = await key.waitForNext(await key.activeKid(), 90_000);
-        await setInterval(platform, NORMAL_INTERVAL);
+        await setRotationInterval(platform, NORMAL_INTERVAL);
         return next;
       }),
     );
@@ -76,7 +76,7 @@ export const rotation: Scenario = {
   },
 };
 
-async function setInterval(platform: Platform, rotationInterval: string): Promise<void> {
+async function setRotationInterval(platform: Platform, rotationInterval: string): Promise<void> {
   await platform.kube.mergePatch('signingkey/freeside', { spec: { rotationInterval } });
 }
 

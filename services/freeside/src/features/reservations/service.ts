@@ -190,8 +190,9 @@ export class ReservationService implements Reservations {
 }
 
 /**
- * The connection broke while the hold was taken, and the repetition met it: what it was taken for is
- * lost, so nothing runs on it and it is given back as an orphan.
+ * The connection broke while the hold was taken, and the repetition met it: what was decided about it
+ * is lost, so nothing runs on it. Who asked for it gives it back, and if that process dies, the job for
+ * orphans does.
  */
 function isTakenAlready(error: unknown): boolean {
   return violatedConstraint(error) === 'budget_reservations_pkey';
