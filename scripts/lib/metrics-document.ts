@@ -12,8 +12,10 @@ import {
   createApiKeyEvents,
   observeCacheSize,
 } from '../../services/freeside/src/features/api-keys/events.ts';
+import { createAuditEvents } from '../../services/freeside/src/features/audit/events.ts';
 import { createInferenceEvents } from '../../services/freeside/src/features/inference/events.ts';
 import { createLedgerEvents } from '../../services/freeside/src/features/ledger/events.ts';
+import { createPaymentEvents } from '../../services/freeside/src/features/payments/events.ts';
 import { createReservationEvents } from '../../services/freeside/src/features/reservations/events.ts';
 import { observeQueueDepth } from '../../services/freeside/src/features/reservations/metrics.ts';
 import { usageBacklogJob } from '../../services/freeside/src/features/reservations/usage-backlog.job.ts';
@@ -50,6 +52,7 @@ const PROCESSES: readonly (readonly [string, (registry: Registry) => void])[] = 
       createApiKeyEvents(registry, logger);
       observeCacheSize(registry, () => ({ known: 0, unknown: 0 }));
       createInferenceEvents(registry, logger);
+      createPaymentEvents(registry, logger);
       createReservationEvents(registry, logger);
       observeQueueDepth(registry, () => 0);
       observeDatabasePool(registry, NO_CONNECTIONS, 0);
@@ -63,8 +66,10 @@ const PROCESSES: readonly (readonly [string, (registry: Registry) => void])[] = 
   [
     'freeside, role worker',
     (registry) => {
+      createPaymentEvents(registry, logger);
       createReservationEvents(registry, logger);
       createLedgerEvents(registry, logger);
+      createAuditEvents(registry, logger);
       void startJobs([], { registry, logger });
       usageBacklogJob({ registry, read: () => Promise.resolve(undefined) });
       observeDatabasePool(registry, NO_CONNECTIONS, 0);

@@ -16,8 +16,22 @@ const APPEND_ONLY = [
   'spend_corrections',
   'price_versions',
   'pool_prices',
+  'credit_pack_versions',
+  'credit_packs',
+  'payment_deliveries',
+  'payment_events',
 ];
-const KEPT = ['credit_lots', 'budget_reservations'];
+const KEPT = [
+  'credit_lots',
+  'budget_reservations',
+  'crypto_payments',
+  'payment_reviews',
+  'community_debts',
+  'audit_records',
+  'audit_checkpoints',
+  'audit_signatures',
+  'audit_state',
+];
 
 async function connect(url: string): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: url });
@@ -25,7 +39,7 @@ async function connect(url: string): Promise<pg.Client> {
   return client;
 }
 
-/** One community with a lot, a charged and an open reservation. */
+/** One community with a lot, a charged and an open reservation, and a payment that came back. */
 async function fill(url: string): Promise<void> {
   const owner = await connect(url);
   const community = randomUUID();
@@ -70,11 +84,32 @@ async function fill(url: string): Promise<void> {
     [1],
     ...[[], [], [], [], [], [], []],
   ]);
+  await buyAndRefund(owner, community, member);
   const { rows } = await owner.query(
     'SELECT 1 FROM freeside.conservation_full WHERE drift_micro <> 0',
   );
   expect(rows).toEqual([]);
   await owner.end();
+}
+
+async function buyAndRefund(owner: pg.Client, community: string, member: string): Promise<void> {
+  const payment = randomUUID();
+  await owner.query(`SELECT freeside.create_payment($1, $2, $3, 'key', 'standard')`, [
+    payment,
+    community,
+    member,
+  ]);
+  const statuses = ['finished', 'refunded'];
+  for (const [index, status] of statuses.entries()) {
+    await owner.query(
+      `SELECT freeside.apply_payment_decision($1, $2, 'webhook', '{}', $3, '1', $4, 'trx', NULL, 'advanced', $4, false, 'overpaid')`,
+      [payment, index + 1, Buffer.alloc(32), status],
+    );
+  }
+  const { rows } = await owner.query(
+    `SELECT status FROM freeside.crypto_payments WHERE credits_refunded_at IS NOT NULL`,
+  );
+  expect(rows).toEqual([{ status: 'refunded' }]);
 }
 
 describe('the migrations', () => {
@@ -172,6 +207,14 @@ describe('the roles', () => {
       `SELECT freeside.post_entry(gen_random_uuid(), 'minted', 'available', 1, 'mint', NULL, NULL)`,
       `SELECT freeside.hold_one(gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'n', 'cheap', 1, 1)`,
       `SELECT freeside.settle_one(gen_random_uuid(), 'release', NULL, 0, 0, NULL, NULL, NULL, NULL)`,
+      `UPDATE freeside.crypto_payments SET status = 'finished'`,
+      `UPDATE freeside.community_debts SET paid_micro = amount_micro`,
+      `INSERT INTO freeside.payment_transitions VALUES ('expired', 'finished')`,
+      `INSERT INTO freeside.credit_packs VALUES (1, 'gift', 'Gift', 5000000, 50000000, 0)`,
+      `UPDATE freeside.payment_reviews SET resolution = 'mint'`,
+      `SELECT freeside.mint_payment(p, 'x', 'webhook', NULL, NULL, 1) FROM freeside.crypto_payments p`,
+      `SELECT freeside.refund_payment(p, 'webhook', NULL, NULL, 1) FROM freeside.crypto_payments p`,
+      `SELECT freeside.advance_payment(gen_random_uuid(), 'finished', '1', 'webhook', NULL, NULL, 1)`,
       'CREATE TABLE freeside.mine (a int)',
     ]) {
       await expect(app.query(statement), statement).rejects.toMatchObject({ code: '42501' });
@@ -185,8 +228,11 @@ describe('the roles', () => {
       `TRUNCATE freeside.${table} CASCADE`,
     ]) {
       const changed =
-        table === 'pool_prices'
-          ? statement.replace('created_at = now()', 'pool = pool')
+        table === 'pool_prices' || table === 'credit_packs'
+          ? statement.replace(
+              'created_at = now()',
+              table === 'pool_prices' ? 'pool = pool' : 'name = name',
+            )
           : statement;
       await expect(owner.query(changed), changed).rejects.toMatchObject({ code: '42501' });
     }

@@ -66,6 +66,15 @@ export {
 } from './fakes/otlp-collector.ts';
 export type { CollectedAttributes, CollectedSpan, CollectedValue } from './fakes/otlp-spans.ts';
 export type { RecordedRequest, RequestOutcome, Scenario, Step } from './fakes/scenario.ts';
+export {
+  startFakeNowPayments,
+  type FakeNowPayments,
+  type FakeNowPaymentsOptions,
+  type VendorFault,
+} from './nowpayments/fake-nowpayments.ts';
+export type { DeliveryPlan, NoticeAttempt } from './nowpayments/notice-sender.ts';
+export { signNotice } from './nowpayments/sign-notice.ts';
+export type { NoticeGeneration, VendorPayment } from './nowpayments/vendor-payment.ts';
 export { collectSse, readSse, SseFormatError, type SseEvent } from './processes/read-sse.ts';
 export {
   generateSigningKey,

@@ -13,6 +13,9 @@ import { registerInferenceRoutes } from './features/inference/inference.routes.t
 import type { InferenceService } from './features/inference/inference.service.ts';
 import { registerModelRoutes } from './features/inference/models.routes.ts';
 import { registerBillingRoutes, type BillingRoutesDeps } from './features/ledger/billing.routes.ts';
+import type { Payments } from './features/payments/create-payments.ts';
+import { registerPaymentRoutes } from './features/payments/payments.routes.ts';
+import { webhookRoutes } from './features/payments/webhook.routes.ts';
 import { jwksRoutes } from './features/s2s/jwks.routes.ts';
 import type { JwksService } from './features/s2s/jwks.service.ts';
 
@@ -28,6 +31,7 @@ export interface FreesideContext {
   readonly inference: InferenceService;
   readonly jwks: JwksService;
   readonly billing: BillingRoutesDeps['billing'];
+  readonly payments: Payments;
   /** How long a streaming client may go without reading; half a minute when absent. */
   readonly clientIdleTimeoutMs?: number;
 }
@@ -52,6 +56,7 @@ export async function buildApp(context: FreesideContext): Promise<FastifyInstanc
   registerProtection(app);
   await registerDocumentation(app);
   await app.register(jwksRoutes({ jwks: context.jwks }));
+  await app.register(webhookRoutes(context));
   registerHealth(app);
   registerApi(app, context);
   return app;
@@ -70,6 +75,7 @@ function registerApi(app: FastifyInstance, context: FreesideContext): void {
   registerChatCompletionRoutes(app, inferenceOptions);
   registerModelRoutes(app, { agents, requireKey: mayInfer });
   registerBillingRoutes(app, { billing, authenticate: mayRead });
+  registerPaymentRoutes(app, { payments: context.payments, authenticate: mayRead });
 }
 
 /**

@@ -10,6 +10,7 @@ import { parsePeppers } from './features/api-keys/pepper.domain.ts';
 import { ApiKeyService } from './features/api-keys/service.ts';
 import { createInference } from './features/inference/create-inference.ts';
 import { BillingService } from './features/ledger/service.ts';
+import { createPayments, type Payments } from './features/payments/create-payments.ts';
 import { createReservationEvents } from './features/reservations/events.ts';
 import { observeQueueDepth } from './features/reservations/metrics.ts';
 import { ReservationService } from './features/reservations/service.ts';
@@ -77,6 +78,7 @@ export async function createApiContext(
       inference: inference.service,
       jwks: new JwksService({ db, events: s2sEvents, activeKid: () => keys.current().kid }),
       billing: new BillingService(db),
+      payments: openPayments(config, secrets, { db, registry, logger, flags }),
     },
     checks: {
       postgres: async () => {
@@ -107,4 +109,12 @@ export async function createApiContext(
       await db.end();
     },
   };
+}
+
+function openPayments(
+  { payments: config }: FreesideConfig,
+  { payments: secrets }: FreesideSecrets,
+  parts: Pick<Parameters<typeof createPayments>[0], 'db' | 'registry' | 'logger' | 'flags'>,
+): Payments {
+  return createPayments({ ...parts, config, secrets });
 }

@@ -16,6 +16,7 @@ const TAGS = [
   { name: 'inference', description: 'Ask an agent.' },
   { name: 'openai', description: 'The same for any OpenAI SDK.' },
   { name: 'billing', description: 'Balance and receipts.' },
+  { name: 'payments', description: 'Buy credits with crypto.' },
   { name: 'keys', description: 'Public keys of service tokens.' },
   { name: 'service', description: 'About this service.' },
 ];

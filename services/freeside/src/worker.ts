@@ -13,9 +13,13 @@ import type { FreesideConfig } from './config/config.ts';
 import { ConfigError } from './config/config.ts';
 import type { FreesideSecrets } from './config/secrets.ts';
 import { openDatabase } from './database.ts';
+import { auditJobs } from './features/audit/audit.job.ts';
+import { createAudit } from './features/audit/create-audit.ts';
 import { createLedgerEvents } from './features/ledger/events.ts';
 import { ledgerJobs } from './features/ledger/ledger.job.ts';
 import { LedgerService } from './features/ledger/service.ts';
+import { createReconciliation } from './features/payments/create-payments.ts';
+import { paymentJobs } from './features/payments/payments.job.ts';
 import { createReservationEvents } from './features/reservations/events.ts';
 import {
   openReservationsJob,
@@ -26,7 +30,7 @@ import { ReservationService } from './features/reservations/service.ts';
 import { readUsageBacklog } from './features/reservations/usage-backlog.client.ts';
 import { usageBacklogJob } from './features/reservations/usage-backlog.job.ts';
 import { UsageConsumer } from './features/reservations/usage.consumer.ts';
-import { startJobs } from './features/scheduling/periodic-job.ts';
+import { startJobs, type PeriodicJob } from './features/scheduling/periodic-job.ts';
 import { startFlags } from './flags.ts';
 import { connectNats } from './nats.ts';
 
@@ -48,6 +52,7 @@ export async function startWorker(
   const registry = createRegistry('freeside-worker');
   const flags = await startFlags('freeside-worker', config, secrets, { registry, logger });
   const db = openDatabase('freeside-worker', config, secrets, { registry, logger });
+  const audit = await createAudit(config.auditKeyFile, { db, registry, logger });
   // Not awaited: the jobs keep the promises of the books without NATS too.
   const connecting = connectNats(natsSettings, logger);
   let nats: NatsConnection | undefined;
@@ -80,6 +85,8 @@ export async function startWorker(
           nats && readUsageBacklog(await jetstreamManager(nats, { checkAPI: false })),
       }),
       ...ledgerJobs(ledger),
+      ...openPaymentJobs(config, secrets, { pool: db, registry, logger }),
+      ...auditJobs(audit),
     ],
     { registry, logger },
   );
@@ -106,6 +113,14 @@ export async function startWorker(
       await db.end();
     },
   };
+}
+
+function openPaymentJobs(
+  { payments: config }: FreesideConfig,
+  { payments: secrets }: FreesideSecrets,
+  parts: Pick<Parameters<typeof createReconciliation>[0], 'pool' | 'registry' | 'logger'>,
+): readonly PeriodicJob[] {
+  return paymentJobs(createReconciliation({ ...parts, config, secrets }));
 }
 
 function checksOf(

@@ -36,6 +36,8 @@ describe('the configuration', () => {
     [{ FINN_CONNECT_TIMEOUT_MS: '60000' }, 'FINN_CONNECT_TIMEOUT_MS'],
     [{ FINN_IDLE_TIMEOUT_MS: '60001' }, 'FINN_IDLE_TIMEOUT_MS'],
     [{ FREESIDE_ADMIN_PORT: '3000' }, 'FREESIDE_ADMIN_PORT'],
+    [{ NOWPAYMENTS_API_KEY: 'k' }, 'NOWPAYMENTS_IPN_SECRET'],
+    [{ NOWPAYMENTS_API_KEY: 'k', NOWPAYMENTS_IPN_SECRET: 's' }, 'FREESIDE_PUBLIC_URL'],
     [{ NODE_ENV: 'production', S2S_KEY_STORE_DIR: 'keys' }, 'S2S_KEY_STORE_DIR'],
     [{ NODE_ENV: 'production', S2S_KEY_STORE_DIR: '/keys', LOG_LEVEL: 'debug' }, 'LOG_LEVEL'],
   ])('refuses %j', (change, name) => {

@@ -19,6 +19,9 @@ export interface FreesideConfig {
     readonly idleTimeoutMs: number;
   };
   readonly keyStoreDir: string;
+  readonly payments: { readonly baseUrl: string; readonly publicUrl: string | undefined };
+  /** Of the key that signs audit checkpoints, if they are signed. */
+  readonly auditKeyFile: string | undefined;
   /** Where the ConfigMap of the flags is mounted, if anywhere. */
   readonly flagsDir: string | undefined;
   /** Copies of a stream that is made here. */
@@ -44,6 +47,7 @@ export function toConfig(env: FreesideEnv): FreesideConfig {
     throw new ConfigError('FINN_IDLE_TIMEOUT_MS must not exceed FINN_TOTAL_TIMEOUT_MS');
   }
   refuseUnsafeProduction(env);
+  refuseHalfPayments(env);
   const clash = env.FREESIDE_PORT !== 0 && env.FREESIDE_PORT === env.FREESIDE_ADMIN_PORT;
   if (clash) throw new ConfigError('FREESIDE_PORT and FREESIDE_ADMIN_PORT must differ');
   return Object.freeze({
@@ -62,6 +66,8 @@ export function toConfig(env: FreesideEnv): FreesideConfig {
       idleTimeoutMs: env.FINN_IDLE_TIMEOUT_MS,
     },
     keyStoreDir: env.S2S_KEY_STORE_DIR,
+    payments: { baseUrl: env.NOWPAYMENTS_BASE_URL, publicUrl: env.FREESIDE_PUBLIC_URL },
+    auditKeyFile: env.AUDIT_SIGNING_KEY_FILE,
     natsStreamReplicas: env.NATS_STREAM_REPLICAS,
     flagsDir: env.FLAGS_DIR,
     drain: { announceMs: env.DRAIN_ANNOUNCE_MS, deadlineMs: env.DRAIN_DEADLINE_MS },
@@ -70,6 +76,17 @@ export function toConfig(env: FreesideEnv): FreesideConfig {
       sampleRatio: env.OTEL_TRACES_SAMPLER_ARG,
     },
   });
+}
+
+/** A payment that could be made but never heard of. */
+function refuseHalfPayments(env: FreesideEnv): void {
+  if (env.NOWPAYMENTS_API_KEY === undefined) return;
+  if (env.NOWPAYMENTS_IPN_SECRET === undefined) {
+    throw new ConfigError('NOWPAYMENTS_API_KEY needs NOWPAYMENTS_IPN_SECRET beside it');
+  }
+  if (env.FREESIDE_PUBLIC_URL === undefined) {
+    throw new ConfigError('NOWPAYMENTS_API_KEY needs FREESIDE_PUBLIC_URL beside it');
+  }
 }
 
 /** What is handy on one machine and dangerous on many. */

@@ -52,6 +52,40 @@ export const FreesideEnv = Type.Object({
     description: 'Directory of the service-token signing keys (api only)',
     default: '.arrakis/keys',
   }),
+  AUDIT_SIGNING_KEY_FILE: Type.Optional(
+    Type.String({
+      description:
+        'PEM of the P-256 key that signs audit checkpoints (worker only); unsigned without',
+      maxLength: 1000,
+    }),
+  ),
+  FREESIDE_PUBLIC_URL: Type.Optional(
+    Type.String({
+      description: 'Origin under which the internet reaches the API; payments need it',
+      pattern: '^https?://[^/]+$',
+      maxLength: 300,
+    }),
+  ),
+  NOWPAYMENTS_BASE_URL: Type.String({
+    description: 'Origin of the payment vendor',
+    pattern: '^https?://[^/]+$',
+    default: 'https://api.nowpayments.io',
+  }),
+  NOWPAYMENTS_API_KEY: Type.Optional(
+    SecretString({ description: 'Of the vendor; nothing is sold without it', maxLength: 200 }),
+  ),
+  NOWPAYMENTS_IPN_SECRET: Type.Optional(
+    SecretString({ description: 'Signs the notices of the vendor', maxLength: 200 }),
+  ),
+  NOWPAYMENTS_EMAIL: Type.Optional(
+    SecretString({
+      description: 'Of the vendor account; finds payments whose first notice never came (worker)',
+      maxLength: 200,
+    }),
+  ),
+  NOWPAYMENTS_PASSWORD: Type.Optional(
+    SecretString({ description: 'Of the vendor account (worker)', maxLength: 200 }),
+  ),
   API_KEY_PEPPER: SecretString({
     description:
       'version:base64 of at least 32 bytes, comma-separated; the highest hashes new keys',

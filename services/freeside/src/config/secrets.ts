@@ -6,6 +6,12 @@ export interface FreesideSecrets {
   readonly databaseUrl: Secret;
   readonly natsUrl: Secret | undefined;
   readonly apiKeyPepper: Secret;
+  readonly payments: {
+    readonly apiKey: Secret | undefined;
+    readonly ipnSecret: Secret | undefined;
+    readonly email: Secret | undefined;
+    readonly password: Secret | undefined;
+  };
 }
 
 export function toSecrets(env: FreesideEnv): FreesideSecrets {
@@ -13,5 +19,11 @@ export function toSecrets(env: FreesideEnv): FreesideSecrets {
     databaseUrl: env.DATABASE_URL,
     natsUrl: env.NATS_URL,
     apiKeyPepper: env.API_KEY_PEPPER,
+    payments: Object.freeze({
+      apiKey: env.NOWPAYMENTS_API_KEY,
+      ipnSecret: env.NOWPAYMENTS_IPN_SECRET,
+      email: env.NOWPAYMENTS_EMAIL,
+      password: env.NOWPAYMENTS_PASSWORD,
+    }),
   });
 }

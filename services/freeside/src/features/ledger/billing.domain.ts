@@ -15,6 +15,9 @@ export interface Balance {
   readonly spentMicro: Micro;
   readonly expiredMicro: Micro;
   readonly mintedMicro: Micro;
+  /** What refunds took back, and what they could not and is still owed. */
+  readonly refundedMicro: Micro;
+  readonly debtMicro: Micro;
   readonly lots: readonly Lot[];
 }
 

@@ -26,7 +26,9 @@ const BalanceView = Type.Object({
   held: Micro('Worst cases of requests under way'),
   spent: Micro('What delivered answers have cost'),
   expired: Micro('What expired unused'),
-  minted: Micro('All that was ever credited; available + held + spent + expired'),
+  minted: Micro('All that was ever credited; available + held + spent + expired + refunded'),
+  refunded: Micro('What refunds of payments took back'),
+  debt: Micro('What refunds could not take back; later purchases pay it first'),
   lots: Type.Array(
     Type.Object({
       id: Type.String({ format: 'uuid' }),
@@ -117,6 +119,8 @@ function toBalanceView(communityId: string, balance: Balance): Static<typeof Bal
     spent: formatMicro(balance.spentMicro),
     expired: formatMicro(balance.expiredMicro),
     minted: formatMicro(balance.mintedMicro),
+    refunded: formatMicro(balance.refundedMicro),
+    debt: formatMicro(balance.debtMicro),
     lots: balance.lots.map((lot) => ({
       id: lot.id,
       source: lot.source,

@@ -8,6 +8,8 @@ interface BalanceRow {
   spent: bigint;
   expired: bigint;
   minted: bigint;
+  refunded: bigint;
+  debt: bigint;
   lots: {
     id: string;
     source: string;
@@ -28,7 +30,10 @@ export async function readBalance(
             max(balance_micro) FILTER (WHERE kind = 'held') AS held,
             max(balance_micro) FILTER (WHERE kind = 'spent') AS spent,
             max(balance_micro) FILTER (WHERE kind = 'expired') AS expired,
-            -max(balance_micro) FILTER (WHERE kind = 'minted') AS minted,
+            -(sum(balance_micro) FILTER (WHERE kind IN ('minted', 'crypto_receipts', 'bonus')))::bigint AS minted,
+            COALESCE(max(balance_micro) FILTER (WHERE kind = 'refunded'), 0) AS refunded,
+            (SELECT COALESCE(sum(d.amount_micro - d.paid_micro), 0)::bigint
+             FROM freeside.community_debts d WHERE d.community_id = $1) AS debt,
             (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                 'id', l.id, 'source', l.source, 'original', l.original_micro::text,
                 'remaining', l.remaining_micro::text, 'expires', l.expires_at, 'created', l.created_at)
@@ -46,6 +51,8 @@ export async function readBalance(
     spentMicro: row.spent,
     expiredMicro: row.expired,
     mintedMicro: row.minted,
+    refundedMicro: row.refunded,
+    debtMicro: row.debt,
     lots: row.lots.map((lot) => ({
       id: lot.id,
       source: lot.source,

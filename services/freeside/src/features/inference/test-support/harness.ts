@@ -2,9 +2,9 @@ import { createPublicKey, randomBytes } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import type { Pool as ModelPool, Tier } from '@arrakis/contracts';
 import { createPool } from '@arrakis/postgres';
-import { createLogger, createRegistry } from '@arrakis/service-kit';
+import { createLogger, createRegistry, Secret } from '@arrakis/service-kit';
 import { S2STokenService } from '@arrakis/signing-keys';
-import { createTestDatabase, generateSigningKey } from '@arrakis/testkit';
+import { createTestDatabase, findFreePort, generateSigningKey } from '@arrakis/testkit';
 import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
 import type { Registry } from 'prom-client';
@@ -17,6 +17,7 @@ import { parsePeppers } from '../../api-keys/pepper.domain.ts';
 import { ApiKeyService } from '../../api-keys/service.ts';
 import { mintLot } from '../../ledger/lot.service.ts';
 import { BillingService } from '../../ledger/service.ts';
+import { createPayments, type Payments } from '../../payments/create-payments.ts';
 import { createReservationEvents } from '../../reservations/events.ts';
 import type { Reservations } from '../../reservations/reservation.domain.ts';
 import { ReservationService } from '../../reservations/service.ts';
@@ -74,6 +75,9 @@ export class TestClock implements CallClock {
 export type HarnessOptions = Partial<Pick<InferenceOptions, 'breaker' | 'notePeriodMs'>> & {
   readonly finn?: Partial<InferenceOptions['finn']>;
   readonly clientIdleTimeoutMs?: number;
+  readonly trustedProxies?: string[];
+  /** A vendor of payments; nothing is sold without one. */
+  readonly vendor?: { readonly url: string; readonly apiKey: string; readonly ipnSecret: string };
 };
 
 /** freeside's API over real HTTP, with the real ledger in PostgreSQL and a fake finn. */
@@ -92,6 +96,8 @@ export class Harness {
   app!: FastifyInstance;
   inference!: Inference;
   registry!: Registry;
+  /** What is switched off. */
+  readonly disabled = new Set<string>();
   url = '';
 
   private constructor(finn: FakeFinn, db: Pool, hasher: KeyHasher, close: () => Promise<void>) {
@@ -140,11 +146,13 @@ export class Harness {
       ...(options.breaker === undefined ? {} : { breaker: options.breaker }),
       notePeriodMs: options.notePeriodMs ?? 2_000,
     });
+    // Known before it listens: the vendor is told where its notices go.
+    const port = await findFreePort();
     harness.app = await buildApp({
       logger,
       registry: harness.registry,
       isDraining: () => false,
-      trustedProxies: undefined,
+      trustedProxies: options.trustedProxies,
       apiKeys: new ApiKeyService({
         db: app,
         peppers,
@@ -158,9 +166,10 @@ export class Harness {
         activeKid: () => signingKey.kid,
       }),
       billing: new BillingService(app),
+      payments: harness.#payments(app, port, options.vendor),
       clientIdleTimeoutMs: options.clientIdleTimeoutMs ?? 5_000,
     });
-    await harness.app.listen({ host: '127.0.0.1', port: 0 });
+    await harness.app.listen({ host: '127.0.0.1', port });
     harness.url = `http://127.0.0.1:${(harness.app.server.address() as AddressInfo).port}`;
     return harness;
   }
@@ -295,6 +304,25 @@ export class Harness {
       // 499 is a client that left: nothing was answered.
       if (documented === undefined || status === '499') return [];
       return Object.hasOwn(documented, status ?? '') ? [] : [`${method} ${route} ${status}`];
+    });
+  }
+
+  #payments(db: Pool, port: number, vendor: HarnessOptions['vendor']): Payments {
+    return createPayments({
+      db,
+      registry: this.registry,
+      logger: createLogger({ service: 'freeside-api', level: 'silent' }),
+      flags: { isEnabled: (name) => !this.disabled.has(name) },
+      config: {
+        baseUrl: vendor?.url ?? 'http://127.0.0.1:9',
+        publicUrl: `http://127.0.0.1:${port}`,
+      },
+      secrets: {
+        apiKey: vendor && new Secret(vendor.apiKey),
+        ipnSecret: vendor && new Secret(vendor.ipnSecret),
+        email: undefined,
+        password: undefined,
+      },
     });
   }
 

@@ -1,0 +1,263 @@
+import type { Queryable } from '@arrakis/postgres';
+import type { PaymentStatus } from './payment-state.domain.ts';
+import type { BookChange, OpenCounts } from './payment.domain.ts';
+import { toBookChange } from './store.ts';
+
+/** A payment as an operator sees it. */
+export interface PaymentCase {
+  readonly id: string;
+  readonly community: string;
+  readonly packId: string;
+  readonly status: PaymentStatus;
+  readonly vendorPaymentId: string | null;
+  readonly isCredited: boolean;
+  readonly isRefunded: boolean;
+  readonly debtMicro: bigint;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+  readonly openReviews: readonly OpenReview[];
+}
+
+export interface OpenReview {
+  readonly id: string;
+  readonly reason: string;
+  readonly vendorPaymentId: string;
+  readonly vendorStatus: string;
+  readonly deliveryId: string;
+}
+
+/** `stuck`: nothing final after half an hour. `review`: waits for an operator. */
+export type CaseFilter = 'stuck' | 'review' | 'all';
+
+interface CaseRow {
+  id: string;
+  community: string;
+  pack_id: string;
+  status: PaymentStatus;
+  payment_id: string | null;
+  credits_minted_at: Date | null;
+  credits_refunded_at: Date | null;
+  debt_micro: bigint;
+  created_at: Date;
+  updated_at: Date;
+  reviews: OpenReview[];
+}
+
+/** Newest first, at most `limit`; with `id` that one alone. */
+export async function listCases(
+  db: Queryable,
+  filter: CaseFilter,
+  page: { readonly id?: string; readonly limit: number },
+): Promise<PaymentCase[]> {
+  const { rows } = await db.query<CaseRow>(
+    `SELECT p.id, c.slug AS community, p.pack_id, p.status, p.payment_id, p.credits_minted_at,
+            p.credits_refunded_at, COALESCE(d.amount_micro - d.paid_micro, 0)::bigint AS debt_micro,
+            p.created_at, p.updated_at, r.reviews
+     FROM freeside.crypto_payments p
+     JOIN freeside.communities c ON c.id = p.community_id
+     LEFT JOIN freeside.community_debts d ON d.crypto_payment_id = p.id
+     CROSS JOIN LATERAL (
+       SELECT COALESCE(jsonb_agg(jsonb_build_object('id', v.id::text, 'reason', v.reason,
+         'vendorPaymentId', v.vendor_payment_id, 'vendorStatus', v.vendor_status,
+         'deliveryId', v.delivery_id::text) ORDER BY v.id), '[]') AS reviews
+       FROM freeside.payment_reviews v WHERE v.crypto_payment_id = p.id AND v.resolved_at IS NULL
+     ) r
+     WHERE ($1::uuid IS NULL OR p.id = $1)
+       AND ($2 <> 'review' OR r.reviews <> '[]')
+       AND ($2 <> 'stuck' OR (p.status_rank < 5 AND p.created_at < now() - interval '30 minutes'))
+     ORDER BY p.created_at DESC, p.id DESC LIMIT $3`,
+    [page.id ?? null, filter, page.limit],
+  );
+  return rows.map((row) => ({
+    id: row.id,
+    community: row.community,
+    packId: row.pack_id,
+    status: row.status,
+    vendorPaymentId: row.payment_id,
+    isCredited: row.credits_minted_at !== null,
+    isRefunded: row.credits_refunded_at !== null,
+    debtMicro: row.debt_micro,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+    openReviews: row.reviews,
+  }));
+}
+
+export interface PaymentEvent {
+  readonly at: Date;
+  readonly kind: string;
+  readonly fromStatus: string | null;
+  readonly toStatus: string | null;
+  readonly amountMicro: bigint | null;
+  readonly source: string;
+  readonly operator: string | null;
+  readonly reason: string | null;
+  readonly deliveryId: string | null;
+}
+
+interface EventRow {
+  created_at: Date;
+  kind: string;
+  from_status: string | null;
+  to_status: string | null;
+  amount_micro: bigint | null;
+  source: string;
+  operator: string | null;
+  reason: string | null;
+  delivery_id: bigint | null;
+}
+
+/** All that happened to a payment, in order. */
+export async function listEvents(db: Queryable, paymentId: string): Promise<PaymentEvent[]> {
+  const { rows } = await db.query<EventRow>(
+    'SELECT * FROM freeside.payment_events WHERE crypto_payment_id = $1 ORDER BY id',
+    [paymentId],
+  );
+  return rows.map((row) => ({
+    at: row.created_at,
+    kind: row.kind,
+    fromStatus: row.from_status,
+    toStatus: row.to_status,
+    amountMicro: row.amount_micro,
+    source: row.source,
+    operator: row.operator,
+    reason: row.reason,
+    deliveryId: row.delivery_id?.toString() ?? null,
+  }));
+}
+
+export interface KeptDelivery {
+  readonly id: string;
+  readonly at: Date;
+  readonly source: string;
+  readonly outcome: string;
+  readonly report: Readonly<Record<string, string>>;
+  readonly bodyHash: Uint8Array;
+}
+
+interface DeliveryRow {
+  id: bigint;
+  created_at: Date;
+  source: string;
+  outcome: string;
+  report: Record<string, string>;
+  body_hash: Buffer;
+}
+
+/** What was said of a payment, in order; or the one kept report with that number. */
+export async function listDeliveries(
+  db: Queryable,
+  by: { readonly paymentId: string } | { readonly deliveryId: string },
+): Promise<KeptDelivery[]> {
+  const [paymentId, deliveryId] = 'paymentId' in by ? [by.paymentId, null] : [null, by.deliveryId];
+  const { rows } = await db.query<DeliveryRow>(
+    `SELECT id, created_at, source, outcome, report, body_hash FROM freeside.payment_deliveries
+     WHERE crypto_payment_id = $1 OR id = $2 ORDER BY id LIMIT 1000`,
+    [paymentId, deliveryId],
+  );
+  return rows.map((row) => ({
+    id: row.id.toString(),
+    at: row.created_at,
+    source: row.source,
+    outcome: row.outcome,
+    report: row.report,
+    bodyHash: row.body_hash,
+  }));
+}
+
+export type ResolutionOutcome =
+  | 'done'
+  | 'not_found'
+  | 'resolved_before'
+  /** That vendor payment has been credited. */
+  | 'minted_before'
+  | 'nothing_to_refund';
+
+export interface Resolution {
+  readonly paymentId: string;
+  /** Of the review that it answers; null for a mint or refund without one. */
+  readonly reviewId: string | null;
+  readonly resolution: 'mint' | 'ignore' | 'refund';
+  readonly operator: string;
+  readonly reason: string;
+}
+
+/** @param newId of the payment that a second deposit becomes when it is minted. */
+export async function resolvePayment(
+  db: Queryable,
+  { paymentId, reviewId, resolution, operator, reason }: Resolution,
+  newId: string,
+): Promise<{ outcome: ResolutionOutcome; books: BookChange }> {
+  const { rows } = await db.query<{
+    outcome: ResolutionOutcome;
+    minted_micro: bigint | null;
+    debt_paid_micro: bigint | null;
+    refunded_micro: bigint | null;
+    debt_micro: bigint | null;
+  }>('SELECT * FROM freeside.resolve_payment($1, $2, $3, $4, $5, $6)', [
+    paymentId,
+    reviewId,
+    resolution,
+    operator,
+    reason,
+    newId,
+  ]);
+  const row = rows[0];
+  if (row === undefined) throw new Error('resolve_payment returned no row');
+  return { outcome: row.outcome, books: toBookChange(row) };
+}
+
+export async function countOpen(db: Queryable): Promise<OpenCounts> {
+  const { rows } = await db.query<{
+    open: number;
+    oldest_open: number;
+    stuck: number;
+    reviews: number;
+    oldest_review: number;
+  }>(
+    `SELECT p.open, p.oldest_open, p.stuck, r.reviews, r.oldest_review
+     FROM (SELECT count(*)::integer AS open,
+                  COALESCE(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest_open,
+                  count(*) FILTER (WHERE created_at < now() - interval '30 minutes')::integer AS stuck
+           FROM freeside.crypto_payments WHERE status_rank < 5) p
+     CROSS JOIN (SELECT count(*)::integer AS reviews,
+                        COALESCE(extract(epoch FROM now() - min(opened_at)), 0)::float8 AS oldest_review
+                 FROM freeside.payment_reviews WHERE resolved_at IS NULL) r`,
+  );
+  const row = rows[0];
+  if (row === undefined) throw new Error('counting returned no row');
+  return {
+    open: row.open,
+    oldestOpenSeconds: row.oldest_open,
+    stuck: row.stuck,
+    reviews: row.reviews,
+    oldestReviewSeconds: row.oldest_review,
+  };
+}
+
+/** A payment to ask the vendor about. */
+export interface PollCandidate {
+  readonly id: string;
+  readonly vendorPaymentId: string | null;
+  readonly createdAt: Date;
+}
+
+/** Without a final status for that long, newest first; an invoice that nobody opened is given up in a week. */
+export async function listUnsettled(
+  db: Queryable,
+  olderThanMinutes: number,
+  atMost: number,
+): Promise<PollCandidate[]> {
+  const { rows } = await db.query<{ id: string; payment_id: string | null; created_at: Date }>(
+    `SELECT id, payment_id, created_at FROM freeside.crypto_payments
+     WHERE status_rank < 5 AND created_at < now() - make_interval(mins => $1)
+       AND (payment_id IS NOT NULL OR created_at > now() - interval '7 days')
+     ORDER BY created_at DESC LIMIT $2`,
+    [olderThanMinutes, atMost],
+  );
+  return rows.map((row) => ({
+    id: row.id,
+    vendorPaymentId: row.payment_id,
+    createdAt: row.created_at,
+  }));
+}

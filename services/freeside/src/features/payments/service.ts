@@ -1,0 +1,160 @@
+import { isUnavailable, type Queryable } from '@arrakis/postgres';
+import { ProblemError, uuidv7 } from '@arrakis/service-kit';
+import type { PaymentEvents } from './events.ts';
+import { VendorError, type NowPaymentsClient } from './nowpayments.client.ts';
+import { formatCursor, parseCursor, type CreditPack, type Payment } from './payment.domain.ts';
+import { createPayment, listPacks, listPayments, recordInvoice } from './store.ts';
+
+/** What of the flags decides here. */
+export interface PaymentFlags {
+  isEnabled(name: 'FEATURE_CRYPTO_PAYMENTS_ENABLED'): boolean;
+}
+
+export interface PaymentServiceOptions {
+  readonly db: Queryable;
+  readonly flags: PaymentFlags;
+  readonly events: PaymentEvents;
+  /** Undefined where no vendor is configured: then nothing can be bought. */
+  readonly vendor: Pick<NowPaymentsClient, 'createInvoice'> | undefined;
+  /** Where the vendor sends its notices. */
+  readonly callbackUrl: string;
+}
+
+export interface BuyCommand {
+  readonly communityId: string;
+  readonly userId: string;
+  readonly packId: string;
+  /** The same key of a community never buys twice. */
+  readonly idempotencyKey: string;
+}
+
+export interface PaymentPage {
+  readonly payments: readonly Payment[];
+  /** Null after the last page. */
+  readonly nextCursor: string | null;
+}
+
+const DISABLED_RETRY_SECONDS = '60';
+
+/** What a community may buy, buys, and has bought. Rejects with ProblemError where it can't serve. */
+export class PaymentService {
+  readonly #options: PaymentServiceOptions;
+
+  constructor(options: PaymentServiceOptions) {
+    this.#options = options;
+  }
+
+  packs(): Promise<CreditPack[]> {
+    return orUnavailable(listPacks(this.#options.db));
+  }
+
+  /**
+   * Creates the payment and its invoice at the vendor. Repeated with the same key it returns what
+   * there is, and makes the invoice if the first try came to none.
+   */
+  async buy(command: BuyCommand): Promise<{ payment: Payment; created: boolean }> {
+    const { db, events } = this.#options;
+    const vendor = this.#vendor();
+    const asked = await orUnavailable(createPayment(db, { ...command, id: uuidv7() }));
+    if (asked === undefined) {
+      throw new ProblemError({
+        code: 'pack_not_found',
+        errors: [{ field: '/pack', reason: 'is none of GET /api/v1/credit-packs' }],
+      });
+    }
+    if (!asked.isSame) {
+      throw new ProblemError({
+        code: 'idempotency_key_reused',
+        detail: 'The key was used for another pack.',
+        errors: [{ field: 'header:idempotency-key', reason: 'belongs to another request' }],
+      });
+    }
+    const known = await this.find(command.communityId, asked.id);
+    if (known?.checkoutUrl === null) await this.#invoice(vendor, known);
+    events.created(command.packId, asked.created ? 'created' : 'repeated');
+    const payment = await this.find(command.communityId, asked.id);
+    if (payment === undefined) throw new Error('the payment just created is not there');
+    return { payment, created: asked.created };
+  }
+
+  /** Undefined for what doesn't exist and for another community's alike. */
+  async find(communityId: string, id: string): Promise<Payment | undefined> {
+    const [row] = await orUnavailable(
+      listPayments(this.#options.db, communityId, { id, limit: 1 }),
+    );
+    return row?.payment;
+  }
+
+  /** From newest to oldest. @throws ProblemError for a cursor that isn't one of ours. */
+  async list(communityId: string, limit: number, cursor: string | undefined): Promise<PaymentPage> {
+    const after = cursor === undefined ? undefined : parseCursor(cursor);
+    if (cursor !== undefined && after === undefined) {
+      throw new ProblemError({
+        code: 'invalid_request',
+        errors: [{ field: 'query:cursor', reason: 'must be the nextCursor of an earlier page' }],
+      });
+    }
+    const page = { after, limit: limit + 1 };
+    const rows = await orUnavailable(listPayments(this.#options.db, communityId, page));
+    const shown = rows.slice(0, limit);
+    const last = shown.at(-1);
+    const hasMore = rows.length > limit && last !== undefined;
+    return {
+      payments: shown.map((row) => row.payment),
+      nextCursor: hasMore ? formatCursor(last.cursor) : null,
+    };
+  }
+
+  #vendor(): Pick<NowPaymentsClient, 'createInvoice'> {
+    const { events, flags, vendor } = this.#options;
+    const isOn = flags.isEnabled('FEATURE_CRYPTO_PAYMENTS_ENABLED');
+    if (isOn && vendor !== undefined) return vendor;
+    events.created('any', 'disabled');
+    throw new ProblemError({
+      code: 'feature_disabled',
+      detail: isOn
+        ? 'Payments are not configured here.'
+        : 'Crypto payments are switched off; payments under way and credits go on.',
+      headers: { 'retry-after': DISABLED_RETRY_SECONDS },
+    });
+  }
+
+  async #invoice(
+    vendor: Pick<NowPaymentsClient, 'createInvoice'>,
+    payment: Payment,
+  ): Promise<void> {
+    const { callbackUrl, db, events } = this.#options;
+    try {
+      const invoice = await vendor.createInvoice({
+        orderId: payment.id,
+        description: `arrakis credits: ${payment.packId}`,
+        priceMicro: payment.priceMicro,
+        callbackUrl,
+      });
+      await orUnavailable(recordInvoice(db, payment.id, invoice));
+    } catch (error) {
+      if (!(error instanceof VendorError)) throw error;
+      events.created('any', 'unavailable');
+      throw new ProblemError({
+        code: 'service_unavailable',
+        detail: 'The payment provider cannot be reached; repeat the request with the same key.',
+        headers: { 'retry-after': String(error.retryAfterSeconds ?? 5) },
+        cause: error,
+      });
+    }
+  }
+}
+
+async function orUnavailable<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    if (!isUnavailable(cause)) throw cause;
+    throw new ProblemError({
+      code: 'service_unavailable',
+      detail: 'The ledger cannot be reached.',
+      headers: { 'retry-after': '1' },
+      cause,
+    });
+  }
+}
