@@ -366,7 +366,10 @@ BEGIN
     VALUES (p.id, 'created', 'waiting', 'operator', by_operator, because);
   END IF;
   next_status := CASE chosen WHEN 'mint' THEN 'finished' WHEN 'refund' THEN 'refunded' END;
-  IF chosen = 'refund' AND (p.credits_minted_at IS NULL OR p.credits_refunded_at IS NOT NULL) THEN
+  -- A review may be about another deposit than the one that was credited: sending that one back is the
+  -- vendor's business, and takes nothing from the lot of this one.
+  IF chosen = 'refund' AND (p.credits_minted_at IS NULL OR p.credits_refunded_at IS NOT NULL
+     OR (v.id IS NOT NULL AND p.credits_mint_event_id <> 'nowpayments:' || v.vendor_payment_id)) THEN
     outcome := 'nothing_to_refund';
     RETURN;
   END IF;

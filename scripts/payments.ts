@@ -21,7 +21,7 @@ import { say } from './lib/entry.ts';
 
 const USAGE = `Usage: node scripts/payments.ts <command>
 
-  list [stuck | review | all]        stuck: nothing final for 30 minutes; review is the default
+  list [stuck | review | all]        stuck: money on its way, no news for 30 minutes; review is the default
   show <payment id>                  what happened, what the vendor said, what waits
   replay <delivery id>               has a kept report of the vendor decided again
   resolve <payment id> [--review <id>] --as mint | ignore | refund

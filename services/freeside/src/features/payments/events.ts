@@ -72,6 +72,7 @@ function recordOpen(metrics: Metrics, counts: OpenCounts): void {
   metrics.open.set({ kind: 'stuck' }, counts.stuck);
   metrics.open.set({ kind: 'review' }, counts.reviews);
   metrics.oldest.set({ kind: 'open' }, counts.oldestOpenSeconds);
+  metrics.oldest.set({ kind: 'stuck' }, counts.oldestStuckSeconds);
   metrics.oldest.set({ kind: 'review' }, counts.oldestReviewSeconds);
 }
 
@@ -163,13 +164,13 @@ function books(registers: Registry[]) {
     refunded: micro('refunded', 'Micro-credits taken back by refunds.'),
     open: new Gauge({
       name: 'freeside_payments_open',
-      help: 'Payments without a final status, those of them older than half an hour, and open reviews.',
+      help: 'Payments without a final status, those of them whose money is on its way without news for half an hour (stuck), and open reviews.',
       labelNames: ['kind'],
       registers,
     }),
     oldest: new Gauge({
       name: 'freeside_payments_oldest_age_seconds',
-      help: 'Age of the oldest payment without a final status, and of the oldest open review.',
+      help: 'Age of the oldest payment without a final status, of the last news of the oldest stuck one, and of the oldest open review.',
       labelNames: ['kind'],
       registers,
     }),

@@ -52,6 +52,8 @@ export interface OpenCounts {
   readonly open: number;
   readonly oldestOpenSeconds: number;
   readonly stuck: number;
+  /** Since its last change. */
+  readonly oldestStuckSeconds: number;
   readonly reviews: number;
   readonly oldestReviewSeconds: number;
 }

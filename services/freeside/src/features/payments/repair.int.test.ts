@@ -162,6 +162,32 @@ describe('an operator', () => {
     expect((await paymentRow(fixture.owner, id)).status).toBe('refunded');
   });
 
+  it('takes no credits back for a deposit that was never credited', async () => {
+    const { communityId, id } = await paymentAfter({ status: 'finished' });
+    const other = notice(id, 'finished', { payment_id: nextVendorPaymentId() });
+    await tell(newIntake(fixture.app), other);
+    expect(await openReviews(fixture.owner, id)).toEqual(['second_payment']);
+    const reviewId = await reviewOf(id);
+    const refund = { ...BY, paymentId: id, reviewId, resolution: 'refund' as const };
+    expect((await repair.resolve(refund)).outcome).toBe('nothing_to_refund');
+    expect(await available(communityId)).toBe(10_500_000n);
+    expect((await repair.resolve({ ...refund, resolution: 'ignore' })).outcome).toBe('done');
+  });
+
+  it('is shown as stuck what was paid and has no news, not what nobody paid', async () => {
+    const abandoned = await paymentAfter({ status: 'waiting' });
+    const paid = await paymentAfter({ status: 'confirming' });
+    const ids = [abandoned.id, paid.id];
+    const stuck = async () =>
+      (await repair.list('stuck', 100)).map((one) => one.id).filter((id) => ids.includes(id));
+    expect(await stuck()).toEqual([]);
+    await fixture.owner.query(
+      "UPDATE freeside.crypto_payments SET updated_at = now() - interval '31 minutes' WHERE id = ANY($1)",
+      [ids],
+    );
+    expect(await stuck()).toEqual([paid.id]);
+  });
+
   it('has to give a name and a reason', async () => {
     const { id } = await paymentAfter({ status: 'partially_paid' });
     const reviewId = await reviewOf(id);

@@ -26,7 +26,10 @@ export interface OpenReview {
   readonly deliveryId: string;
 }
 
-/** `stuck`: nothing final after half an hour. `review`: waits for an operator. */
+/**
+ * `stuck`: the customer's money is on its way, and the vendor has told nothing new for half an hour.
+ * `review`: waits for an operator. `all`: also checkouts that nobody paid, which are no one's trouble.
+ */
 export type CaseFilter = 'stuck' | 'review' | 'all';
 
 interface CaseRow {
@@ -64,7 +67,8 @@ export async function listCases(
      ) r
      WHERE ($1::uuid IS NULL OR p.id = $1)
        AND ($2 <> 'review' OR r.reviews <> '[]')
-       AND ($2 <> 'stuck' OR (p.status_rank < 5 AND p.created_at < now() - interval '30 minutes'))
+       AND ($2 <> 'stuck' OR (p.status IN ('confirming', 'confirmed', 'sending')
+         AND p.updated_at < now() - interval '30 minutes'))
      ORDER BY p.created_at DESC, p.id DESC LIMIT $3`,
     [page.id ?? null, filter, page.limit],
   );
@@ -212,14 +216,20 @@ export async function countOpen(db: Queryable): Promise<OpenCounts> {
     open: number;
     oldest_open: number;
     stuck: number;
+    oldest_stuck: number;
     reviews: number;
     oldest_review: number;
   }>(
-    `SELECT p.open, p.oldest_open, p.stuck, r.reviews, r.oldest_review
+    `SELECT c.open, c.oldest_open, c.stuck, c.oldest_stuck, r.reviews, r.oldest_review
      FROM (SELECT count(*)::integer AS open,
-                  COALESCE(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest_open,
-                  count(*) FILTER (WHERE created_at < now() - interval '30 minutes')::integer AS stuck
-           FROM freeside.crypto_payments WHERE status_rank < 5) p
+                  COALESCE(extract(epoch FROM now() - min(p.created_at)), 0)::float8 AS oldest_open,
+                  count(s.since)::integer AS stuck,
+                  COALESCE(extract(epoch FROM now() - min(s.since)), 0)::float8 AS oldest_stuck
+           FROM freeside.crypto_payments p
+           LEFT JOIN LATERAL (SELECT p.updated_at AS since
+                              WHERE p.status IN ('confirming', 'confirmed', 'sending')
+                                AND p.updated_at < now() - interval '30 minutes') s ON true
+           WHERE p.status_rank < 5) c
      CROSS JOIN (SELECT count(*)::integer AS reviews,
                         COALESCE(extract(epoch FROM now() - min(opened_at)), 0)::float8 AS oldest_review
                  FROM freeside.payment_reviews WHERE resolved_at IS NULL) r`,
@@ -230,6 +240,7 @@ export async function countOpen(db: Queryable): Promise<OpenCounts> {
     open: row.open,
     oldestOpenSeconds: row.oldest_open,
     stuck: row.stuck,
+    oldestStuckSeconds: row.oldest_stuck,
     reviews: row.reviews,
     oldestReviewSeconds: row.oldest_review,
   };
