@@ -100,8 +100,13 @@ function recordBooks(
 function createMetrics(registers: Registry[]) {
   const metrics = { ...counters(registers), ...books(registers) };
   // What alerts watch, as 0: a counter that appears with its first event hides it from a rate.
-  for (const outcome of ['advanced', 'review']) {
-    metrics.deliveries.inc({ source: 'webhook', outcome }, 0);
+  for (const source of ['webhook', 'poll']) {
+    for (const outcome of ['advanced', 'review']) metrics.deliveries.inc({ source, outcome }, 0);
+  }
+  for (const call of ['create_invoice', 'get_payment', 'list_payments']) {
+    for (const outcome of ['ok', 'busy', 'refused', 'unavailable']) {
+      metrics.vendorCalls.inc({ call, outcome }, 0);
+    }
   }
   for (const reason of ['invalid_signature', 'unbound', 'unavailable', 'failed', 'malformed']) {
     metrics.refusals.inc({ reason }, 0);
