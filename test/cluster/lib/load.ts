@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { waitFor } from '@arrakis/testkit';
 import type { Pod } from './objects.ts';
-import type { Platform } from './platform.ts';
 import { restrictedPod } from './pods.ts';
+import type { Stage } from './scenario.ts';
 
 const CLIENT = new URL('../pods/load-client.ts', import.meta.url);
 /** The longest stream and then some. */
@@ -48,8 +48,14 @@ export interface Load {
   stop(): Promise<LoadResult>;
 }
 
-/** Starts the members' requests, in a pod beside the platform, and returns when they come. */
-export async function startLoad(platform: Platform, options: LoadOptions): Promise<Load> {
+/**
+ * Starts the members' requests, in a pod beside the platform, and returns when they come. Nothing of it
+ * outlives the scenario, however that ends.
+ */
+export async function startLoad(
+  { platform, onEnd }: Pick<Stage, 'platform' | 'onEnd'>,
+  options: LoadOptions,
+): Promise<Load> {
   const kube = platform.beside;
   const name = `load-${Date.now().toString(36)}`;
   const settings = {
@@ -68,6 +74,7 @@ export async function startLoad(platform: Platform, options: LoadOptions): Promi
     metadata: { name: 'load-client' },
     data: { 'load-client.ts': readFileSync(CLIENT, 'utf8') },
   });
+  onEnd(() => kube.kubectl(['delete', 'pod', name, '--wait=false', '--ignore-not-found']));
   await kube.apply(
     restrictedPod({
       name,
@@ -98,7 +105,6 @@ export async function startLoad(platform: Platform, options: LoadOptions): Promi
       const result = /^RESULT (\{.*\})$/m.exec(await logs())?.[1];
       if (result === undefined)
         throw new Error(`the load ended badly: ${(await logs()).slice(-500)}`);
-      await kube.kubectl(['delete', 'pod', name, '--wait=false']);
       return JSON.parse(result) as LoadResult;
     },
   };

@@ -2,7 +2,7 @@ import { waitFor } from '@arrakis/testkit';
 import { startLoad, type LoadResult } from '../lib/load.ts';
 import { isTrue, type Pod } from '../lib/objects.ts';
 import type { Platform } from '../lib/platform.ts';
-import { must, type Scenario } from '../lib/scenario.ts';
+import { must, type Scenario, type Stage } from '../lib/scenario.ts';
 
 const REQUESTS_PER_SECOND = 20;
 const BACK_WITHIN_SECONDS = 10;
@@ -13,22 +13,22 @@ const WATCHED_SECONDS = 20;
 export const backends: Scenario = {
   name: 'backends',
   title: 'Backends lost under load',
-  run: async ({ platform, show, onEnd }) => {
-    onEnd(() => platform.beside.kubectl(['delete', 'pod', '-l', 'load', '--wait=false']));
+  run: async (stage) => {
+    const { platform, show } = stage;
     for (const backend of ['postgres', 'redis', 'nats']) {
       await show(`${backend}: served again within ${BACK_WITHIN_SECONDS} s of its return`, () =>
-        loseUnderLoad(platform, backend),
+        loseUnderLoad(stage, backend),
       );
       await show(`${backend}: the books`, () => platform.mustBalance());
     }
   },
 };
 
-async function loseUnderLoad(platform: Platform, backend: string): Promise<string> {
-  const load = await startLoad(platform, { requestsPerSecond: REQUESTS_PER_SECOND });
+async function loseUnderLoad(stage: Stage, backend: string): Promise<string> {
+  const load = await startLoad(stage, { requestsPerSecond: REQUESTS_PER_SECOND });
   let readyAtMs: number;
   try {
-    readyAtMs = await replacePod(platform, backend);
+    readyAtMs = await replacePod(stage.platform, backend);
     const endMs = readyAtMs + (BACK_WITHIN_SECONDS + WATCHED_SECONDS) * 1000;
     await waitFor(() => Date.now() >= endMs, {
       timeoutMs: 120_000,

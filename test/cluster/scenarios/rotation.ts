@@ -26,8 +26,7 @@ export const rotation: Scenario = {
     const { platform, show } = stage;
     const key = new SigningKeyView(platform);
     const refusedBefore = await platform.metric('freeside-api', REFUSED);
-    const load = await startLoad(platform, { requestsPerSecond: REQUESTS_PER_SECOND });
-    stage.onEnd(() => platform.beside.kubectl(['delete', 'pod', '-l', 'load', '--wait=false']));
+    const load = await startLoad(stage, { requestsPerSecond: REQUESTS_PER_SECOND });
     stage.onEnd(() => setRotationInterval(platform, NORMAL_INTERVAL));
     await key.remember();
 

@@ -2,7 +2,7 @@ import { waitFor } from '@arrakis/testkit';
 import { loadFigures, mustHaveNoFailures, startLoad, type LoadOptions } from '../lib/load.ts';
 import { isTrue } from '../lib/objects.ts';
 import type { Platform } from '../lib/platform.ts';
-import { must, type Scenario } from '../lib/scenario.ts';
+import { must, type Scenario, type Stage } from '../lib/scenario.ts';
 
 const REQUESTS_PER_SECOND = 20;
 const LONG_STREAMS = 8;
@@ -22,13 +22,12 @@ export const upgrade: Scenario = {
   run: async (stage) => {
     const { platform, show, onEnd } = stage;
     const { kube } = platform;
-    onEnd(() => platform.beside.kubectl(['delete', 'pod', '-l', 'load', '--wait=false']));
     const long = { longStreams: LONG_STREAMS, longSeconds: LONG_SECONDS };
 
     await show(
       `helm upgrade replaces every pod, ${LONG_STREAMS} streams of ${LONG_SECONDS} s open`,
       () =>
-        underLoad(platform, long, async () => {
+        underLoad(stage, long, async () => {
           const before = await uids(platform);
           const annotations = COMPONENTS.flatMap((component) => [
             '--set-string',
@@ -42,7 +41,7 @@ export const upgrade: Scenario = {
         }),
     );
     await show('helm rollback takes it back, streams open', () =>
-      underLoad(platform, { longStreams: LONG_STREAMS, longSeconds: 40 }, async () => {
+      underLoad(stage, { longStreams: LONG_STREAMS, longSeconds: 40 }, async () => {
         const before = await uids(platform);
         await kube.helm(['rollback', platform.release, '--wait', '--timeout', '10m'], {
           timeoutMs: ROLLED_WITHIN_MS,
@@ -51,10 +50,10 @@ export const upgrade: Scenario = {
       }),
     );
     await show('every pod but PostgreSQL’s and Redis’s evicted in turn', () =>
-      underLoad(platform, { longStreams: LONG_STREAMS, longSeconds: 30 }, () => evictAll(platform)),
+      underLoad(stage, { longStreams: LONG_STREAMS, longSeconds: 30 }, () => evictAll(platform)),
     );
     await show('a node is drained', () =>
-      underLoad(platform, { longStreams: LONG_STREAMS, longSeconds: 30 }, () =>
+      underLoad(stage, { longStreams: LONG_STREAMS, longSeconds: 30 }, () =>
         drain(platform, onEnd),
       ),
     );
@@ -64,11 +63,11 @@ export const upgrade: Scenario = {
 
 /** @returns what the work says and how the load fared. @throws when a request failed or a stream was cut. */
 async function underLoad(
-  platform: Platform,
+  stage: Stage,
   options: Omit<LoadOptions, 'requestsPerSecond'>,
   work: () => Promise<string>,
 ): Promise<string> {
-  const load = await startLoad(platform, { requestsPerSecond: REQUESTS_PER_SECOND, ...options });
+  const load = await startLoad(stage, { requestsPerSecond: REQUESTS_PER_SECOND, ...options });
   let said: string;
   try {
     said = await work();
