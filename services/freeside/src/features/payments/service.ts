@@ -1,5 +1,6 @@
 import { isUnavailable, type Queryable } from '@arrakis/postgres';
 import { ProblemError, uuidv7 } from '@arrakis/service-kit';
+import { TtlCache } from '../agents/ttl-cache.ts';
 import type { PaymentEvents } from './events.ts';
 import { VendorError, type NowPaymentsClient } from './nowpayments.client.ts';
 import { formatCursor, parseCursor, type CreditPack, type Payment } from './payment.domain.ts';
@@ -35,17 +36,21 @@ export interface PaymentPage {
 }
 
 const DISABLED_RETRY_SECONDS = '60';
+/** Anybody may ask for the packs, and nobody's asking may cost the database. */
+const PACKS_CACHE = { ttlMs: 5_000, maxEntries: 1, nowMs: () => performance.now() };
 
 /** What a community may buy, buys, and has bought. Rejects with ProblemError where it can't serve. */
 export class PaymentService {
   readonly #options: PaymentServiceOptions;
+  readonly #packs = new TtlCache<readonly CreditPack[]>(PACKS_CACHE);
 
   constructor(options: PaymentServiceOptions) {
     this.#options = options;
   }
 
-  packs(): Promise<CreditPack[]> {
-    return orUnavailable(listPacks(this.#options.db));
+  /** As they were at most five seconds ago. */
+  packs(): Promise<readonly CreditPack[]> {
+    return this.#packs.get('', () => orUnavailable(listPacks(this.#options.db)));
   }
 
   /**
