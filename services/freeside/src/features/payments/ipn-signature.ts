@@ -6,6 +6,11 @@ export const SIGNATURE_HEADER = 'x-nowpayments-sig';
 
 const HEX_SHA512 = /^[0-9a-fA-F]{128}$/;
 
+/** Whether it could be a signature at all. */
+export function isSignatureShaped(signature: string | undefined): signature is string {
+  return signature !== undefined && HEX_SHA512.test(signature);
+}
+
 /**
  * Checks the vendor's HMAC-SHA512. Two forms of a body are accepted, since the vendor's own samples
  * disagree:
@@ -28,7 +33,7 @@ export class IpnVerifier {
 
   /** Compares in constant time; a signature of another length or alphabet is refused, not thrown on. */
   verify(raw: Uint8Array, body: JsonText, signature: string): boolean {
-    if (!HEX_SHA512.test(signature)) return false;
+    if (!isSignatureShaped(signature)) return false;
     const given = Buffer.from(signature, 'hex');
     return (
       timingSafeEqual(this.#hmac(raw), given) ||

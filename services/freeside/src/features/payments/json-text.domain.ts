@@ -21,7 +21,8 @@ const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const LITERAL = /true|false|null/y;
 
 const MAX_DEPTH = 16;
-const MAX_VALUES = 1_000;
+/** The vendor's notices have some thirty. */
+const MAX_VALUES = 256;
 
 /**
  * Reads a whole text. Beside what is no JSON it refuses what two readers might take differently: a

@@ -1,5 +1,5 @@
 import { errorResponses } from '@arrakis/service-kit';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { SIGNATURE_HEADER } from './ipn-signature.ts';
 import type { WebhookService } from './webhook.service.ts';
@@ -41,21 +41,25 @@ export function webhookRoutes(deps: WebhookRoutesDeps): (app: FastifyInstance) =
         schema,
         bodyLimit: BODY_LIMIT_BYTES,
         onRequest: (request, _reply, done) => {
-          deps.payments.webhook.admit(request.ip);
+          const bodyBytes = Number(request.headers['content-length'] ?? Number.NaN);
+          deps.payments.webhook.admit({ ...whoAndSignature(request), bodyBytes });
           done();
         },
       },
       async (request) => {
-        const header = request.headers[SIGNATURE_HEADER];
         const outcome = await deps.payments.webhook.receive({
+          ...whoAndSignature(request),
           raw: Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0),
-          // Given twice, Node joins them, and neither is the signature.
-          signature: typeof header === 'string' ? header : undefined,
-          remoteAddress: request.ip,
         });
         return { outcome };
       },
     );
     return Promise.resolve();
   };
+}
+
+function whoAndSignature(request: FastifyRequest) {
+  const header = request.headers[SIGNATURE_HEADER];
+  // Given twice, Node joins them, and neither is the signature.
+  return { remoteAddress: request.ip, signature: typeof header === 'string' ? header : undefined };
 }

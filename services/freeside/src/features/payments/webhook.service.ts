@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { isUnavailable, sqlState } from '@arrakis/postgres';
 import { ProblemError } from '@arrakis/service-kit';
-import { FailureThrottle } from '../api-keys/failure-throttle.domain.ts';
 import type { Decision } from './delivery.domain.ts';
 import type { PaymentEvents, WebhookRefusal } from './events.ts';
+import { ForgeryLimit } from './forgery-limit.domain.ts';
 import { ContendedPaymentError, type PaymentIntake } from './intake.service.ts';
-import type { IpnVerifier } from './ipn-signature.ts';
+import { isSignatureShaped, type IpnVerifier } from './ipn-signature.ts';
 import { JsonTextError, parseJsonText, type JsonText } from './json-text.domain.ts';
 import { readReport, redactReport } from './vendor-report.domain.ts';
 
@@ -18,34 +18,38 @@ export interface WebhookServiceOptions {
   readonly monotonicMs?: () => number;
 }
 
-export interface WebhookPost {
-  readonly raw: Uint8Array;
+interface WebhookSender {
   readonly signature: string | undefined;
   readonly remoteAddress: string;
 }
 
+export interface WebhookHead extends WebhookSender {
+  /** As announced; NaN when nothing was. */
+  readonly bodyBytes: number;
+}
+
+export interface WebhookPost extends WebhookSender {
+  readonly raw: Uint8Array;
+}
+
 /** The database is away, busy, or the payment contended: the vendor comes back. */
 const RETRY_LATER_STATES: readonly (string | undefined)[] = ['40001', '40P01', '55P03'];
-/** Forged or broken posts of one address: a hundred at once, then a hundred a minute. */
-const FORGERIES = { burst: 100, refillPerSecond: 100 / 60, maxAddresses: 10_000 };
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Takes the vendor's notices. Whatever it resolves with is committed; all else is a ProblemError. */
 export class WebhookService {
   readonly #options: WebhookServiceOptions;
-  readonly #forgeries = new FailureThrottle(FORGERIES);
+  readonly #forgeries = new ForgeryLimit();
 
   constructor(options: WebhookServiceOptions) {
     this.#options = options;
   }
 
-  /**
-   * Refuses an address that has sent too many posts that nobody signed, before anything of the next
-   * one is looked at. Signed ones never count: a flood can't lock the vendor out, unless it comes
-   * from the vendor's own address.
-   */
-  admit(remoteAddress: string): void {
-    const seconds = this.#forgeries.retryAfterSeconds(remoteAddress, this.#nowMs());
+  /** Refuses what an address sends that has forged too much, before the body is read. */
+  admit({ remoteAddress, signature, bodyBytes }: WebhookHead): void {
+    const isSigned = isSignatureShaped(signature);
+    const head = { remoteAddress, isSigned, bodyBytes };
+    const seconds = this.#forgeries.retryAfterSeconds(head, this.#nowMs());
     if (seconds === 0) return;
     throw this.#refusal('rate_limited', {
       code: 'rate_limited',
@@ -96,11 +100,11 @@ export class WebhookService {
       const body = parse(raw);
       if (verifier.verify(raw, body, signature ?? '')) return body;
     } catch (error) {
-      this.#forgeries.recordFailure(remoteAddress, this.#nowMs());
+      this.#forgeries.recordForgery(remoteAddress, this.#nowMs());
       if (error instanceof ProblemError) this.#options.events.webhookRefused('malformed');
       throw error;
     }
-    this.#forgeries.recordFailure(remoteAddress, this.#nowMs());
+    this.#forgeries.recordForgery(remoteAddress, this.#nowMs());
     throw this.#refusal('invalid_signature', {
       code: 'invalid_signature',
       detail: 'x-nowpayments-sig must be the HMAC-SHA512 of the body, in 128 hexadecimal digits.',
