@@ -5,7 +5,8 @@
 .SUFFIXES:
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs reset api-key signing-key flags model env install test lint typecheck architecture unit integration \
-	e2e generate format test-crash test-crash-sabotage simulate bench load gates test-cluster audit sbom fuzz parked dashboard-picture
+	e2e generate format test-crash test-crash-sabotage simulate bench load gates test-cluster audit sbom fuzz parked dashboard-picture \
+	demo-purchase payments audit-trail
 
 BIN := node_modules/.bin
 NODE := $(BIN)/node
@@ -105,6 +106,15 @@ load: install ## Put load on what runs here, by k6: make load SCENARIO=smoke|bas
 
 gates: install ## Go or no-go of what runs here: make gates A='--gates health,billing'
 	@GONOGO_API_KEY_FILE=.arrakis/demo-key S2S_KEY_STORE_DIR=.arrakis/keys $(NODE) services/gonogo/src/main.ts $(A)
+
+demo-purchase: install ## Buy credits from the fake vendor, step by step: make demo-purchase A=premium
+	@$(UP) tool demo-purchase $(A)
+
+payments: install ## Payments that need a person: make payments A='list' (show, replay, resolve)
+	@$(UP) tool payments $(A)
+
+audit-trail: install ## Export and verify the books' trail: make audit-trail A='export --out trail.jsonl'
+	@$(UP) tool audit $(A)
 
 audit: install ## npm audit, judged with the exceptions we explain; and the lockfile rules
 	@$(NODE) scripts/dependencies/check.ts

@@ -22,6 +22,14 @@ REDIS_PASSWORD=${password()}
 NATS_PASSWORD=${password()}
 API_KEY_PEPPER=1:${randomBytes(32).toString('base64')}
 
+# Where credits are bought: the fake vendor, which takes no money and which the profile \`demo\` starts.
+# For NOWPayments itself: its key and secret, your public address, and no NOWPAYMENTS_BASE_URL.
+FAKE_NOWPAYMENTS_PORT=18080
+NOWPAYMENTS_BASE_URL=http://fake-nowpayments:\${FAKE_NOWPAYMENTS_PORT}
+NOWPAYMENTS_API_KEY=${password()}
+NOWPAYMENTS_IPN_SECRET=${password()}
+FREESIDE_PUBLIC_URL=http://freeside-api:3000
+
 # Which model answers. Without any of these: the local model if .arrakis/models has it (make model),
 # else a canned text.
 #OPENAI_API_KEY=
@@ -45,7 +53,9 @@ await runScript('env', () => {
     say('.env is there already; nothing was changed.');
   } else {
     writeWhole(FILE, text());
-    say('.env written, readable by you only. Next: docker compose up --build');
+    say(
+      '.env written, readable by you only. Next: docker compose --profile demo up --build --wait',
+    );
   }
   return Promise.resolve();
 });

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
+import { locateFolders, url, type Folders } from '../up/stack.ts';
 import { readPorts } from '../up/state.ts';
-import { url } from '../up/service-specs.ts';
-import { locateFolders, type Folders } from '../up/stack.ts';
 import { baseEnv, optionalEnv, optionalSecretEnv } from './env.ts';
 import { readIfExists, writeWhole } from './files.ts';
 import { PlainError } from './plain-error.ts';

@@ -13,9 +13,7 @@ export function fingerprintOf(folders: Folders, spec: ServiceSpec): string {
   hash.update(JSON.stringify([spec.entry, spec.args, Object.entries(spec.settings).sort(byName)]));
   for (const file of spec.reads) hash.update(readFileSync(file));
   hash.update(readFileSync(join(folders.root, 'package-lock.json')));
-  for (const folder of [join(folders.root, spec.entry, '..'), join(folders.root, 'packages')]) {
-    addSources(hash, folder);
-  }
+  for (const folder of spec.sources) addSources(hash, join(folders.root, folder));
   return hash.digest('hex');
 }
 
@@ -33,7 +31,7 @@ function addSources(hash: Hash, folder: string): void {
   }
 }
 
-/** `testkit` serves tests and this script; no service runs it. */
+/** `testkit` serves tests and this script; of its folders only what a spec names is run. */
 function isIgnored(entry: string): boolean {
   return entry.includes('node_modules') || entry.startsWith('testkit');
 }

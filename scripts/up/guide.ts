@@ -1,17 +1,17 @@
 import { relative } from 'node:path';
 import { DEMO_AGENTS } from '../lib/demo.ts';
 import type { Report } from './report.ts';
-import { url } from './service-specs.ts';
-import type { Stack } from './stack.ts';
+import { url, type Stack } from './stack.ts';
 import type { Demo } from './steps/database.ts';
 import { FIRST_REQUEST } from './steps/first-answer.ts';
+import type { PaymentVendor } from './steps/payment-vendor.ts';
 import type { Pools } from './steps/pools.ts';
 
 /** What to do next: addresses, key, a command to copy, how to stop. */
 export function printGuide(
   report: Report,
   { ports, folders }: Stack,
-  { demo, pools }: { demo: Demo; pools: Pools },
+  { demo, pools, vendor }: { demo: Demo; pools: Pools; vendor: PaymentVendor },
 ): void {
   const api = url(ports.freeside);
   const lines: readonly (readonly [string, string])[] = [
@@ -20,6 +20,7 @@ export function printGuide(
     ['API key', demo.key],
     ['Agents', DEMO_AGENTS.map(({ slug, tier }) => `${slug} (${tier})`).join(', ')],
     ['Answers from', pools.label],
+    ['Credits from', vendor.label],
     [
       'Metrics',
       [ports.freesideAdmin, ports.freesideWorkerAdmin, ports.finnAdmin]
@@ -36,6 +37,10 @@ export function printGuide(
   report.print();
   report.print(curl(api, relative(folders.root, demo.keyFile)));
   report.print();
+  if (vendor.isFake) {
+    report.print('  Buy credits, step by step:  make demo-purchase');
+    report.print();
+  }
   report.print('  make status   make logs   make down   make reset');
 }
 

@@ -9,6 +9,7 @@ import { logs } from './commands/logs.ts';
 import { model } from './commands/model.ts';
 import { reset } from './commands/reset.ts';
 import { status } from './commands/status.ts';
+import { tools } from './commands/tools.ts';
 import { up } from './commands/up.ts';
 import { Report } from './report.ts';
 import { locateFolders, type Folders } from './stack.ts';
@@ -17,30 +18,27 @@ import { dropLock } from './state.ts';
 const folders = locateFolders();
 const report = new Report(process.stdout);
 
+/** What each command does; the exit code, where it isn't 0. */
+const COMMANDS: Readonly<Record<string, (args: readonly string[]) => Promise<unknown>>> = {
+  up: () => up(folders, report),
+  down: () => down(folders, report),
+  status: async () => ((await status(folders, report)) ? 0 : 1),
+  logs: ([name]) => logs(folders, report, name),
+  reset: () => reset(folders, report),
+  model: () => model(folders, report),
+  keys: ([script, ...args]) => keys(folders, script, args),
+  tool: ([name, ...args]) => tools(folders, name, args),
+};
+
 async function main(command: string | undefined, args: readonly string[]): Promise<void> {
-  switch (command) {
-    case 'up':
-      return up(folders, report);
-    case 'down':
-      return down(folders, report);
-    case 'status':
-      if (!(await status(folders, report))) process.exitCode = 1;
-      return;
-    case 'logs':
-      return logs(folders, report, args[0]);
-    case 'reset':
-      return reset(folders, report);
-    case 'model':
-      return model(folders, report);
-    case 'keys':
-      process.exitCode = await keys(folders, args[0], args.slice(1));
-      return;
-    case undefined:
-    default:
-      throw new PlainError(
-        'usage: main.ts up | down | status | logs [process] | reset | model | keys …',
-      );
+  const run = Object.hasOwn(COMMANDS, command ?? '') ? COMMANDS[command ?? ''] : undefined;
+  if (run === undefined) {
+    throw new PlainError(
+      'usage: main.ts up | down | status | logs [process] | reset | model | keys … | tool …',
+    );
   }
+  const exitCode = await run(args);
+  process.exitCode = typeof exitCode === 'number' ? exitCode : 0;
 }
 
 /** What began keeps running: the next make up adopts it. */
@@ -70,9 +68,10 @@ function keepDetails(error: unknown, { logs: folder }: Folders): string | undefi
 
 const [command, ...args] = process.argv.slice(2);
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  // A key script hears the signal itself and ends in good order; its exit code is ours.
+  // A script that was handed the terminal hears the signal itself and ends in good order; its exit
+  // code is ours.
   process.on(signal, () => {
-    if (command !== 'keys') onInterrupt(command, signal);
+    if (command !== 'keys' && command !== 'tool') onInterrupt(command, signal);
   });
 }
 try {

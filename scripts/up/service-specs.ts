@@ -1,7 +1,9 @@
+import { join } from 'node:path';
 import { optionalEnv } from '../lib/env.ts';
+import type { PaymentVendor } from './steps/payment-vendor.ts';
 import type { Pools } from './steps/pools.ts';
 import type { LocalSecrets } from './steps/secrets.ts';
-import { HOST, type ProcessName, type Stack } from './stack.ts';
+import { HOST, url, type ProcessName, type Stack } from './stack.ts';
 
 /** How a service is started. */
 export interface ServiceSpec {
@@ -12,8 +14,10 @@ export interface ServiceSpec {
   /** Its configuration; beside it, it sees only what a process needs to run at all. */
   readonly settings: Readonly<Record<string, string>>;
   readonly port: number;
-  readonly adminPort: number;
-  /** Files that it reads when it starts, so that a change of them means a restart. */
+  /** Answers with 2xx once it is ready. */
+  readonly readyUrl: string;
+  /** Folders, relative to the repository, and files that it reads when it starts: a change of them means a restart. */
+  readonly sources: readonly string[];
   readonly reads: readonly string[];
 }
 
@@ -24,12 +28,18 @@ export interface BackendUrls {
   readonly nats: string;
 }
 
-/** What the three services get, and nothing else of the developer's environment. */
+const FREESIDE = {
+  entry: 'services/freeside/src/main.ts',
+  sources: ['services/freeside/src', 'packages'],
+  reads: [],
+} as const;
+
+/** What each service gets, and nothing else of the developer's environment. */
 export function serviceSpecs(
   stack: Stack,
   backends: BackendUrls,
   secrets: LocalSecrets,
-  pools: Pools,
+  { pools, vendor }: { readonly pools: Pools; readonly vendor: PaymentVendor },
 ): readonly ServiceSpec[] {
   const { ports, folders } = stack;
   const common = {
@@ -46,14 +56,17 @@ export function serviceSpecs(
     FREESIDE_HOST: HOST,
     FREESIDE_PORT: String(ports.freeside),
     FREESIDE_ADMIN_HOST: HOST,
+    ...vendor.settings,
   };
   return [
+    ...(vendor.isFake ? [fakeVendorSpec(stack, vendor)] : []),
     {
       name: 'finn',
       entry: 'services/finn/src/main.ts',
       args: [],
       port: ports.finn,
-      adminPort: ports.finnAdmin,
+      readyUrl: readyUrl(ports.finnAdmin),
+      sources: ['services/finn/src', 'packages'],
       reads: [pools.file],
       settings: {
         ...common,
@@ -71,24 +84,47 @@ export function serviceSpecs(
       },
     },
     {
+      ...FREESIDE,
       name: 'freeside-api',
-      entry: 'services/freeside/src/main.ts',
       args: ['api'],
       port: ports.freeside,
-      adminPort: ports.freesideAdmin,
-      reads: [],
+      readyUrl: readyUrl(ports.freesideAdmin),
       settings: { ...freeside, FREESIDE_ADMIN_PORT: String(ports.freesideAdmin) },
     },
     {
+      ...FREESIDE,
       name: 'freeside-worker',
-      entry: 'services/freeside/src/main.ts',
       args: ['worker'],
       port: ports.freesideWorkerAdmin,
-      adminPort: ports.freesideWorkerAdmin,
-      reads: [],
+      readyUrl: readyUrl(ports.freesideWorkerAdmin),
       settings: { ...freeside, FREESIDE_ADMIN_PORT: String(ports.freesideWorkerAdmin) },
     },
   ];
+}
+
+/** The vendor that takes no money; it keeps what it knows, so that a restart loses no invoice. */
+function fakeVendorSpec({ ports, folders }: Stack, vendor: PaymentVendor): ServiceSpec {
+  return {
+    name: 'fake-nowpayments',
+    entry: 'scripts/fake-nowpayments.ts',
+    args: [],
+    port: ports.fakeNowpayments,
+    readyUrl: `${url(ports.fakeNowpayments)}/v1/status`,
+    sources: ['packages/testkit/src/nowpayments'],
+    reads: [join(folders.root, 'scripts/fake-nowpayments.ts')],
+    settings: {
+      NODE_ENV: 'development',
+      NOWPAYMENTS_API_KEY: vendor.settings.NOWPAYMENTS_API_KEY,
+      NOWPAYMENTS_IPN_SECRET: vendor.settings.NOWPAYMENTS_IPN_SECRET,
+      FAKE_NOWPAYMENTS_HOST: HOST,
+      FAKE_NOWPAYMENTS_PORT: String(ports.fakeNowpayments),
+      FAKE_NOWPAYMENTS_STATE_FILE: join(folders.data, 'fake-nowpayments.json'),
+    },
+  };
+}
+
+export function readyUrl(adminPort: number): string {
+  return `${url(adminPort)}/readyz`;
 }
 
 export function databaseUrl(
@@ -97,8 +133,4 @@ export function databaseUrl(
   backends: Pick<BackendUrls, 'database'>,
 ): string {
   return `postgres://${role}:${encodeURIComponent(password)}@${backends.database}`;
-}
-
-export function url(port: number): string {
-  return `http://${HOST}:${String(port)}`;
 }

@@ -21,13 +21,15 @@ export const PROCESS_NAMES = [
   'postgres',
   'redis',
   'nats',
+  'fake-nowpayments',
   'finn',
   'freeside-api',
   'freeside-worker',
 ] as const;
 export type ProcessName = (typeof PROCESS_NAMES)[number];
 
-const DEFAULT_PORTS = {
+/** Where everything listens unless it is moved. */
+export const DEFAULT_PORTS = {
   freeside: 3000,
   freesideAdmin: 9300,
   freesideWorkerAdmin: 9301,
@@ -37,6 +39,7 @@ const DEFAULT_PORTS = {
   redis: 16379,
   nats: 14222,
   natsMonitor: 18222,
+  fakeNowpayments: 18080,
 } as const;
 export type PortName = keyof typeof DEFAULT_PORTS;
 export type Ports = Readonly<Record<PortName, number>>;
@@ -52,11 +55,16 @@ export const PORT_VARIABLES: Readonly<Record<PortName, string>> = {
   redis: 'REDIS_PORT',
   nats: 'NATS_PORT',
   natsMonitor: 'NATS_MONITOR_PORT',
+  fakeNowpayments: 'FAKE_NOWPAYMENTS_PORT',
 };
 
 export const PORT_NAMES = Object.keys(DEFAULT_PORTS) as PortName[];
 
 export const HOST = '127.0.0.1';
+
+export function url(port: number): string {
+  return `http://${HOST}:${String(port)}`;
+}
 
 export interface Stack {
   readonly folders: Folders;

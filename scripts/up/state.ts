@@ -1,4 +1,4 @@
-import { linkSync, rmSync, statSync } from 'node:fs';
+import { existsSync, linkSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   NATS_PID_FILE,
@@ -10,7 +10,7 @@ import {
 } from '@arrakis/testkit';
 import { readIfExists, writeWhole } from '../lib/files.ts';
 import { PlainError } from '../lib/plain-error.ts';
-import { PORT_NAMES, type Folders, type Ports, type ProcessName } from './stack.ts';
+import { DEFAULT_PORTS, PORT_NAMES, type Folders, type Ports, type ProcessName } from './stack.ts';
 
 /**
  * What is known of earlier starts: a pid file per process, written as soon as it runs, so that a
@@ -29,6 +29,7 @@ export function pidFileOf({ data, run }: Folders, name: ProcessName): string {
       return join(data, name, REDIS_PID_FILE);
     case 'nats':
       return join(data, name, NATS_PID_FILE);
+    case 'fake-nowpayments':
     case 'finn':
     case 'freeside-api':
     case 'freeside-worker':
@@ -54,11 +55,12 @@ function portsFile(folders: Folders): string {
   return join(folders.state, 'ports.json');
 }
 
-/** The ports of the latest start; undefined when there was none. */
+/** The ports of the latest start, with what came later at its default; undefined when there was none. */
 export function readPorts(folders: Folders): Ports | undefined {
   try {
     const ports = JSON.parse(readIfExists(portsFile(folders)) ?? '') as Partial<Ports>;
-    return PORT_NAMES.every((name) => Number.isInteger(ports[name])) ? (ports as Ports) : undefined;
+    const complete = { ...DEFAULT_PORTS, ...ports };
+    return PORT_NAMES.every((name) => Number.isInteger(complete[name])) ? complete : undefined;
   } catch {
     return undefined;
   }
@@ -66,6 +68,20 @@ export function readPorts(folders: Folders): Ports | undefined {
 
 export function writePorts(folders: Folders, ports: Ports): void {
   writeWhole(portsFile(folders), `${JSON.stringify(ports, null, 2)}\n`);
+}
+
+function vendorFile(folders: Folders): string {
+  return join(folders.run, 'real-vendor');
+}
+
+/** Whether the latest start was told of a real payment vendor, so that the fake is not to run. */
+export function hasRealVendor(folders: Folders): boolean {
+  return existsSync(vendorFile(folders));
+}
+
+export function noteRealVendor(folders: Folders, isReal: boolean): void {
+  if (isReal) writeWhole(vendorFile(folders), '');
+  else rmSync(vendorFile(folders), { force: true });
 }
 
 function lockFile(folders: Folders): string {

@@ -57,7 +57,7 @@ function localNatsUrl(folders: Folders, ports: Ports): string {
 }
 
 /** A script that talks to the terminal itself. */
-function runAttached(
+export function runAttached(
   file: string,
   args: readonly string[],
   env: Readonly<Record<string, string>>,

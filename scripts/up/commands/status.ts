@@ -9,7 +9,7 @@ import {
   type Ports,
   type ProcessName,
 } from '../stack.ts';
-import { logFileOf, readPorts, runningProcess } from '../state.ts';
+import { hasRealVendor, logFileOf, readPorts, runningProcess } from '../state.ts';
 
 interface Row {
   readonly name: string;
@@ -23,7 +23,10 @@ interface Row {
 /** A table of all processes; false when only a part of them is ready. */
 export async function status(folders: Folders, report: Report): Promise<boolean> {
   const ports = choosePorts(readPorts(folders));
-  const rows = await Promise.all(PROCESS_NAMES.map((name) => rowOf(folders, ports, name)));
+  const names = PROCESS_NAMES.filter(
+    (name) => name !== 'fake-nowpayments' || !hasRealVendor(folders),
+  );
+  const rows = await Promise.all(names.map((name) => rowOf(folders, ports, name)));
   const header: Row = {
     name: 'PROCESS',
     state: 'STATE',
@@ -68,6 +71,7 @@ function portOf(ports: Ports, name: ProcessName): number {
     postgres: ports.postgres,
     redis: ports.redis,
     nats: ports.nats,
+    'fake-nowpayments': ports.fakeNowpayments,
     finn: ports.finn,
     'freeside-api': ports.freeside,
     'freeside-worker': ports.freesideWorkerAdmin,
@@ -80,6 +84,7 @@ function isReady(ports: Ports, name: ProcessName): Promise<boolean> {
     case 'postgres':
     case 'redis':
     case 'nats':
+    case 'fake-nowpayments':
       return accepts(portOf(ports, name));
     case 'finn':
       return answersReady(ports.finnAdmin);

@@ -2,14 +2,15 @@ import { DATABASE } from '../../lib/database.ts';
 import { namesProvider } from '../../lib/pools.ts';
 import { printGuide } from '../guide.ts';
 import type { Report } from '../report.ts';
-import { databaseUrl, serviceSpecs, url, type BackendUrls } from '../service-specs.ts';
-import { choosePorts, HOST, makeFolders, type Folders, type Stack } from '../stack.ts';
+import { databaseUrl, serviceSpecs, type BackendUrls } from '../service-specs.ts';
+import { choosePorts, HOST, makeFolders, url, type Folders, type Stack } from '../stack.ts';
 import { readPorts, withLock, writePorts } from '../state.ts';
 import { ensureNats, ensurePostgres, ensureRedis } from '../steps/backends.ts';
 import { ensureDatabase, ensureDemo, type Demo } from '../steps/database.ts';
 import { streamFirstAnswer } from '../steps/first-answer.ts';
 import { checkMachine } from '../steps/machine.ts';
 import { ensureModel, type Model } from '../steps/model.ts';
+import { choosePaymentVendor } from '../steps/payment-vendor.ts';
 import { writePools } from '../steps/pools.ts';
 import { ensureSecrets, type LocalSecrets } from '../steps/secrets.ts';
 import { ensureServices } from '../steps/services.ts';
@@ -32,13 +33,14 @@ export async function up(folders: Folders, report: Report): Promise<void> {
     const demo = await prepareData(folders, backends, secrets, report);
     const model = await provideModel(folders, report);
     const pools = await report.step('answers from', () => writePools(folders, model));
-    const specs = serviceSpecs(stack, backends, secrets, pools);
+    const vendor = await report.step('credits from', () => choosePaymentVendor(stack, secrets));
+    const specs = serviceSpecs(stack, backends, secrets, { pools, vendor });
     const { started } = await report.step('services', (progress) =>
       ensureServices(folders, specs, progress),
     );
     const api = { url: url(stack.ports.freeside), key: demo.key };
     if (started > 0) await streamFirstAnswer(report, api);
-    printGuide(report, stack, { demo, pools });
+    printGuide(report, stack, { demo, pools, vendor });
   });
 }
 

@@ -15,6 +15,7 @@ import {
   type Stack,
 } from '../stack.ts';
 import { readPorts, runningProcess } from '../state.ts';
+import { namesVendor } from './payment-vendor.ts';
 
 /** What a start needs on disk: databases and logs, and once the model with its archive. */
 const BYTES_NEEDED = 400_000_000;
@@ -30,6 +31,7 @@ const OWNER_OF_PORT: Readonly<Record<PortName, ProcessName>> = {
   redis: 'redis',
   nats: 'nats',
   natsMonitor: 'nats',
+  fakeNowpayments: 'fake-nowpayments',
 };
 
 /** Looks before anything is started: permissions, disk, ports. */
@@ -111,6 +113,7 @@ function checkDistinct(ports: Ports): void {
 async function busyPorts({ folders, ports }: Stack): Promise<PortName[]> {
   const busy = await Promise.all(
     PORT_NAMES.map(async (name) => {
+      if (name === 'fakeNowpayments' && namesVendor()) return false;
       const ours = await runningProcess(folders, OWNER_OF_PORT[name]);
       return ours === undefined && !(await canListen(ports[name]));
     }),

@@ -12,6 +12,9 @@ export interface LocalSecrets {
   readonly migratorPassword: string;
   readonly freesidePassword: string;
   readonly finnPassword: string;
+  /** What freeside and the fake payment vendor know each other by. */
+  readonly vendorApiKey: string;
+  readonly vendorIpnSecret: string;
 }
 
 export function secretsFile(folders: Folders): string {
@@ -21,15 +24,19 @@ export function secretsFile(folders: Folders): string {
 export function ensureSecrets(folders: Folders): Done<LocalSecrets> {
   const path = secretsFile(folders);
   const text = readIfExists(path);
-  if (text !== undefined) return { did: 'kept', value: parse(text, path) };
+  const kept = text === undefined ? undefined : parse(text, path);
   const secrets: LocalSecrets = {
     apiKeyPepper: `1:${randomBytes(32).toString('base64')}`,
     migratorPassword: password(),
     freesidePassword: password(),
     finnPassword: password(),
+    vendorApiKey: password(),
+    vendorIpnSecret: password(),
+    ...kept,
   };
-  writeWhole(path, `${JSON.stringify(secrets, null, 2)}\n`);
-  return { did: 'generated for this machine', value: secrets };
+  const whole = `${JSON.stringify(secrets, null, 2)}\n`;
+  if (whole !== text) writeWhole(path, whole);
+  return { did: kept === undefined ? 'generated for this machine' : 'kept', value: secrets };
 }
 
 /** Safe inside a URL without escaping. */
@@ -37,16 +44,14 @@ function password(): string {
   return randomBytes(24).toString('base64url');
 }
 
-function parse(text: string, path: string): LocalSecrets {
-  const names: (keyof LocalSecrets)[] = [
-    'apiKeyPepper',
-    'migratorPassword',
-    'freesidePassword',
-    'finnPassword',
-  ];
+/** Those that the database depends on; a newer one is added when it is missing. */
+const NEEDED = ['apiKeyPepper', 'migratorPassword', 'freesidePassword', 'finnPassword'] as const;
+type Kept = Pick<LocalSecrets, (typeof NEEDED)[number]> & Partial<LocalSecrets>;
+
+function parse(text: string, path: string): Kept {
   try {
-    const parsed = JSON.parse(text) as LocalSecrets;
-    if (names.every((name) => typeof parsed[name] === 'string')) return parsed;
+    const parsed = JSON.parse(text) as Kept;
+    if (NEEDED.every((name) => typeof parsed[name] === 'string')) return parsed;
   } catch {
     // Falls through: damaged is damaged, whichever way.
   }

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { livingProcess, signalProcess, waitForExit, writePidFile } from '@arrakis/testkit';
+import { livingProcess, writePidFile } from '@arrakis/testkit';
 import { baseEnv } from '../../lib/env.ts';
 import { readIfExists, writeWhole } from '../../lib/files.ts';
 import { PlainError } from '../../lib/plain-error.ts';
@@ -8,11 +8,11 @@ import { fingerprintOf } from '../fingerprint.ts';
 import { lastLogLines } from '../log-format.ts';
 import type { Done, Progress } from '../report.ts';
 import type { ServiceSpec } from '../service-specs.ts';
-import { HOST, type Folders } from '../stack.ts';
-import { logFileOf, pidFileOf, runningProcess, type RunningProcess } from '../state.ts';
+import type { Folders } from '../stack.ts';
+import { logFileOf, pidFileOf, runningProcess } from '../state.ts';
+import { stop } from '../stop.ts';
 
 const READY_TIMEOUT_MS = 90_000;
-const STOP_GRACE_MS = 10_000;
 const LOG_LINES = 12;
 
 /**
@@ -55,7 +55,7 @@ export async function ensureServices(
 
 function summary(started: number, all: number): string {
   if (started === 0) return `all ${String(all)} were running`;
-  if (started === all) return 'finn, freeside api and worker started and ready';
+  if (started === all) return `all ${String(all)} started and ready`;
   return `${String(started)} started, ${String(all - started)} were running`;
 }
 
@@ -74,13 +74,6 @@ async function isCurrent(
   );
   await stop(running);
   return false;
-}
-
-async function stop(running: RunningProcess): Promise<void> {
-  await signalProcess(running, 'SIGTERM');
-  if (await waitForExit(running, STOP_GRACE_MS)) return;
-  await signalProcess(running, 'SIGKILL');
-  await waitForExit(running, STOP_GRACE_MS);
 }
 
 async function start(folders: Folders, spec: ServiceSpec): Promise<Detached> {
@@ -128,17 +121,17 @@ async function isReady(spec: ServiceSpec, timeoutMs: number): Promise<boolean> {
   return response?.ok === true;
 }
 
-/** What /readyz says, where it says anything. */
+/** What its answer says, where it says anything. */
 async function reason(spec: ServiceSpec): Promise<string> {
   const response = await readiness(spec, 2_000);
-  if (response === undefined) return ' (its admin port does not answer)';
+  if (response === undefined) return ' (it does not answer)';
   const body = (await response.text().catch(() => '')).slice(0, 400).trim();
   return body === '' ? '' : ` (${body})`;
 }
 
 async function readiness(spec: ServiceSpec, timeoutMs: number): Promise<Response | undefined> {
   try {
-    return await fetch(`http://${HOST}:${String(spec.adminPort)}/readyz`, {
+    return await fetch(spec.readyUrl, {
       signal: AbortSignal.timeout(timeoutMs),
     });
   } catch {

@@ -1,7 +1,10 @@
 import { createHmac } from 'node:crypto';
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
+import { mkdtemp, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startFakeNowPayments, type FakeNowPayments } from './fake-nowpayments.ts';
 
 interface Received {
@@ -198,5 +201,59 @@ describe('the fake vendor', () => {
     await vendor.settled();
     expect(received).toHaveLength(5);
     expect((await fetch(`${vendor.url}/payment/?iid=1`)).status).toBe(404);
+  });
+
+  it('offers what a customer could do next, and sends back to the page after it', async () => {
+    const [, { invoice_url: url }] = await invoice();
+    const press = async (action: string) => {
+      const body = new URLSearchParams({ action });
+      const answer = await fetch(String(url), { method: 'POST', body, redirect: 'manual' });
+      expect(answer.status).toBe(303);
+      expect(new URL(String(answer.headers.get('location')), String(url)).href).toBe(String(url));
+      return offered();
+    };
+    const offered = async (): Promise<(string | undefined)[]> => {
+      const page = await (await fetch(String(url))).text();
+      return [...page.matchAll(/value="(\w+)"/g)].map(([, action]) => action);
+    };
+    expect(await offered()).toEqual(['pay', 'underpay', 'expire']);
+    expect(await press('underpay')).toEqual(['pay']);
+    expect(await press('gift')).toEqual(['pay']);
+    expect(await press('pay')).toEqual(['refund', 'repeat']);
+    await press('repeat');
+    expect(vendor.payments.map(({ parentPaymentId }) => parentPaymentId)).toEqual([
+      null,
+      vendor.payments[0]?.paymentId,
+    ]);
+    expect(await press('refund')).toEqual([]);
+  });
+});
+
+describe('the fake vendor with a file', () => {
+  it('knows after a restart what it knew, and goes on with what was on its way', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'vendor-'));
+    const options = { apiKey: 'k', ipnSecret: 's', stateFile: join(dir, 'state.json') };
+    try {
+      await vendor.close();
+      vendor = await startFakeNowPayments({ ...options, stepMs: 60_000 });
+      const payment = await openPayment();
+      vendor.act(payment, 'pay');
+      await vi.waitFor(() => expect(received).toHaveLength(1));
+      await vendor.close();
+      vendor = await startFakeNowPayments(options);
+      await vendor.settled();
+      expect(vendor.payments).toHaveLength(1);
+      expect(vendor.payments[0]).toMatchObject({
+        paymentId: payment.paymentId,
+        status: 'finished',
+        actuallyPaid: payment.payAmount,
+      });
+      expect(vendor.payments[0]?.createdAt).toEqual(payment.createdAt);
+      expect(received.map(({ body }) => JSON.parse(body) as unknown)).toContainEqual(
+        expect.objectContaining({ payment_status: 'finished' }),
+      );
+    } finally {
+      await rm(dir, { recursive: true, force: true });
+    }
   });
 });

@@ -2,9 +2,17 @@ import { randomInt } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
-import { checkoutPage, isCheckoutAction, type CheckoutAction } from './checkout-page.ts';
-import { readInvoiceRequest, type InvoiceRequest, type VendorRefusal } from './invoice-request.ts';
+import {
+  PAID_STEPS,
+  checkoutPage,
+  isCheckoutAction,
+  isUnderway,
+  unknownInvoicePage,
+  type CheckoutAction,
+} from './checkout-page.ts';
+import { readInvoiceRequest, type VendorRefusal } from './invoice-request.ts';
 import { NoticeSender, type DeliveryPlan, type NoticeAttempt } from './notice-sender.ts';
+import { VendorBook } from './vendor-book.ts';
 import { noticeOf, statusOf, type NoticeGeneration, type VendorPayment } from './vendor-payment.ts';
 
 export interface FakeNowPaymentsOptions {
@@ -16,6 +24,10 @@ export interface FakeNowPaymentsOptions {
   readonly port?: number;
   /** Origin of the checkout pages; where it listens when absent. */
   readonly publicUrl?: string;
+  /** Keeps invoices and payments over a restart; only in memory when absent. */
+  readonly stateFile?: string;
+  /** Between the steps of a payment that was paid at the checkout page; 0, at once, by default. */
+  readonly stepMs?: number;
 }
 
 /** What the API does instead of answering. `hang` lasts until the caller leaves or the fake closes. */
@@ -54,11 +66,6 @@ export interface FakeNowPayments {
   close(): Promise<void>;
 }
 
-interface Invoice extends InvoiceRequest {
-  readonly id: string;
-  readonly createdAt: Date;
-}
-
 const refusal = (statusCode: number, code: string, message: string): VendorRefusal => ({
   statusCode,
   code,
@@ -79,8 +86,9 @@ export async function startFakeNowPayments(
 class Vendor implements FakeNowPayments {
   readonly #options: FakeNowPaymentsOptions;
   readonly #sender: NoticeSender;
-  readonly #invoices = new Map<string, Invoice>();
-  readonly #payments: VendorPayment[] = [];
+  readonly #book: VendorBook;
+  /** Payments that take their steps, one after the other. */
+  readonly #walks = new Set<Promise<void>>();
   readonly #faults: VendorFault[] = [];
   readonly #closing = new AbortController();
   readonly #server = createServer((request, response) => {
@@ -93,10 +101,11 @@ class Vendor implements FakeNowPayments {
   constructor(options: FakeNowPaymentsOptions) {
     this.#options = options;
     this.#sender = new NoticeSender(options.ipnSecret);
+    this.#book = new VendorBook(options.stateFile);
   }
 
   get payments(): readonly VendorPayment[] {
-    return this.#payments;
+    return this.#book.payments;
   }
   get attempts(): readonly NoticeAttempt[] {
     return this.#sender.attempts;
@@ -116,6 +125,12 @@ class Vendor implements FakeNowPayments {
     });
     const { port: actual } = this.#server.address() as AddressInfo;
     this.url = `http://${host}:${String(actual)}`;
+    // Those that were on their way when it ended go on, and tell again how they stand.
+    for (const payment of this.payments.filter(isUnderway)) {
+      const isPaid = payment.actuallyPaid >= payment.payAmount;
+      const from = PAID_STEPS.findIndex((step) => step === payment.status);
+      this.#walk(payment, isPaid ? PAID_STEPS.slice(from) : ['confirming', 'partially_paid']);
+    }
   }
 
   fail(...faults: readonly VendorFault[]): void {
@@ -123,7 +138,7 @@ class Vendor implements FakeNowPayments {
   }
 
   openPayment(invoiceId: string): VendorPayment {
-    const invoice = this.#invoices.get(invoiceId);
+    const invoice = this.#book.invoices.get(invoiceId);
     if (invoice === undefined) throw new Error('no such invoice');
     return this.#add({
       invoiceId,
@@ -151,6 +166,7 @@ class Vendor implements FakeNowPayments {
     payment.actuallyPaid = change.actuallyPaid ?? payment.actuallyPaid;
     // Two moves within a millisecond are still one after the other.
     payment.updatedAt = new Date(Math.max(Date.now(), payment.updatedAt.getTime() + 1));
+    this.#book.save();
     if (change.silent === true || payment.ipnCallbackUrl === null) return;
     this.#sender.send({
       url: payment.ipnCallbackUrl,
@@ -160,26 +176,34 @@ class Vendor implements FakeNowPayments {
   }
 
   act(payment: VendorPayment, action: CheckoutAction): void {
-    const steps: Readonly<Record<CheckoutAction, readonly string[]>> = {
-      pay: ['confirming', 'confirmed', 'sending', 'finished'],
-      underpay: ['confirming', 'partially_paid'],
-      expire: ['expired'],
-      refund: ['refunded'],
-    };
-    const paid = { pay: payment.payAmount, underpay: payment.payAmount / 2 };
-    for (const status of steps[action]) {
-      const actuallyPaid = action === 'pay' || action === 'underpay' ? paid[action] : undefined;
-      this.move(payment, status, actuallyPaid === undefined ? {} : { actuallyPaid });
+    switch (action) {
+      case 'pay':
+        this.#walk(payment, PAID_STEPS, payment.payAmount);
+        return;
+      case 'underpay':
+        this.#walk(payment, ['confirming', 'partially_paid'], payment.payAmount / 2);
+        return;
+      case 'expire':
+        this.move(payment, 'expired');
+        return;
+      case 'refund':
+        this.move(payment, 'refunded');
+        return;
+      case 'repeat':
+        this.#walk(this.repeatDeposit(payment), PAID_STEPS, payment.payAmount);
+        return;
     }
   }
 
   async settled(): Promise<void> {
+    await Promise.all(this.#walks);
     this.#sender.flush();
     await this.#sender.settled();
   }
 
   async close(): Promise<void> {
     this.#closing.abort();
+    await Promise.all(this.#walks);
     await this.#sender.close();
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
@@ -200,8 +224,31 @@ class Vendor implements FakeNowPayments {
       status: 'waiting',
       actuallyPaid: 0,
     };
-    this.#payments.push(payment);
+    this.#book.payments.push(payment);
+    this.#book.save();
     return payment;
+  }
+
+  /** Takes a payment through its steps: the first at once, the others after a while each. */
+  #walk(payment: VendorPayment, steps: readonly string[], actuallyPaid?: number): void {
+    const { stepMs = 0 } = this.#options;
+    const change = actuallyPaid === undefined ? {} : { actuallyPaid };
+    const [first, ...later] = steps;
+    if (first !== undefined) this.move(payment, first, change);
+    if (stepMs === 0) {
+      for (const status of later) this.move(payment, status);
+      return;
+    }
+    const walk = this.#stroll(payment, later, stepMs).catch(() => undefined);
+    this.#walks.add(walk);
+    void walk.then(() => this.#walks.delete(walk));
+  }
+
+  async #stroll(payment: VendorPayment, steps: readonly string[], stepMs: number): Promise<void> {
+    for (const status of steps) {
+      await pause(stepMs, undefined, { signal: this.#closing.signal });
+      this.move(payment, status);
+    }
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -249,7 +296,7 @@ class Vendor implements FakeNowPayments {
     if (route === 'GET /v1/payment/') return this.#list(request, url);
     const [, paymentId] = /^GET \/v1\/payment\/([^/]+)$/.exec(route) ?? [];
     if (paymentId === undefined) return refusal(404, 'NOT_FOUND', 'Endpoint not found');
-    const payment = this.#payments.find((one) => one.paymentId === paymentId);
+    const payment = this.payments.find((one) => one.paymentId === paymentId);
     return payment === undefined
       ? refusal(404, 'NOT_FOUND', 'Payment not found')
       : { status: 200, body: statusOf(payment) };
@@ -274,7 +321,8 @@ class Vendor implements FakeNowPayments {
     if ('statusCode' in asked) return asked;
     const id = String(randomInt(4_000_000_000, 6_999_999_999));
     const createdAt = new Date();
-    this.#invoices.set(id, { ...asked, id, createdAt });
+    this.#book.invoices.set(id, { ...asked, id, createdAt });
+    this.#book.save();
     return {
       status: 200,
       body: {
@@ -318,7 +366,7 @@ class Vendor implements FakeNowPayments {
       return refusal(400, 'INVALID_REQUEST_PARAMS', 'limit must be from 1 to 500');
     }
     const from = new Date(url.searchParams.get('dateFrom') ?? 0);
-    const all = this.#payments.filter((payment) => payment.createdAt >= from);
+    const all = this.payments.filter((payment) => payment.createdAt >= from);
     if (url.searchParams.get('orderBy') === 'desc') all.reverse();
     const data = all.slice(page * limit, (page + 1) * limit).map(statusOf);
     const pagesCount = Math.ceil(all.length / limit);
@@ -326,18 +374,24 @@ class Vendor implements FakeNowPayments {
   }
 
   #checkout(request: IncomingMessage, url: URL, body: string, response: ServerResponse): void {
-    const invoice = this.#invoices.get(url.searchParams.get('iid') ?? '');
+    const html = { 'content-type': 'text/html; charset=utf-8' };
+    const invoice = this.#book.invoices.get(url.searchParams.get('iid') ?? '');
     if (invoice === undefined) {
-      response.writeHead(404, { 'content-type': 'text/plain' }).end('No such invoice\n');
+      response.writeHead(404, html).end(unknownInvoicePage());
       return;
     }
-    const existing = this.#payments.find((one) => one.invoiceId === invoice.id);
+    const [existing, ...repeats] = this.payments.filter((one) => one.invoiceId === invoice.id);
     const payment = existing ?? this.openPayment(invoice.id);
     if (existing === undefined) this.move(payment, 'waiting');
+    if (request.method !== 'POST') {
+      response.writeHead(200, html).end(checkoutPage(payment, repeats, invoice.successUrl));
+      return;
+    }
     const action = new URLSearchParams(body).get('action') ?? '';
-    if (request.method === 'POST' && isCheckoutAction(action)) this.act(payment, action);
-    response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' });
-    response.end(checkoutPage(payment, invoice.successUrl));
+    // A second click finds a payment that is on its way already.
+    if (isCheckoutAction(action) && !isUnderway(payment)) this.act(payment, action);
+    // So that loading the page again doesn't press the button again.
+    response.writeHead(303, { location: `${url.pathname}${url.search}` }).end();
   }
 }
 

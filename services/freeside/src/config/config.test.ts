@@ -40,6 +40,14 @@ describe('the configuration', () => {
     [{ NOWPAYMENTS_API_KEY: 'k', NOWPAYMENTS_IPN_SECRET: 's' }, 'FREESIDE_PUBLIC_URL'],
     [{ NODE_ENV: 'production', S2S_KEY_STORE_DIR: 'keys' }, 'S2S_KEY_STORE_DIR'],
     [{ NODE_ENV: 'production', S2S_KEY_STORE_DIR: '/keys', LOG_LEVEL: 'debug' }, 'LOG_LEVEL'],
+    [
+      {
+        NODE_ENV: 'production',
+        S2S_KEY_STORE_DIR: '/keys',
+        NOWPAYMENTS_BASE_URL: 'http://127.0.0.1:18080',
+      },
+      'NOWPAYMENTS_BASE_URL',
+    ],
   ])('refuses %j', (change, name) => {
     expect(() => toConfig(load(change))).toThrow(ConfigError);
     expect(() => toConfig(load(change))).toThrow(name);

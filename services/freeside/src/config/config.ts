@@ -98,4 +98,8 @@ function refuseUnsafeProduction(env: FreesideEnv): void {
   if (env.LOG_LEVEL === 'trace' || env.LOG_LEVEL === 'debug') {
     throw new ConfigError('LOG_LEVEL must not be trace or debug in production');
   }
+  // The vendor's word mints credits. A stand-in for it, which has no certificate, must not give it.
+  if (!env.NOWPAYMENTS_BASE_URL.startsWith('https://')) {
+    throw new ConfigError('NOWPAYMENTS_BASE_URL must be https in production');
+  }
 }
