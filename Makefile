@@ -5,7 +5,7 @@
 .SUFFIXES:
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs reset api-key signing-key flags model env install test lint typecheck architecture unit integration \
-	e2e generate format test-crash test-crash-sabotage simulate bench load gates test-cluster audit sbom fuzz parked dashboard-picture \
+	e2e generate format test-crash test-crash-sabotage simulate bench bench-payments load gates test-cluster audit sbom fuzz parked dashboard-picture \
 	demo-purchase payments audit-trail
 
 BIN := node_modules/.bin
@@ -100,6 +100,9 @@ simulate: install ## Simulated histories of the whole metering: make simulate N=
 
 bench: install ## Measure ourselves beside the provider alone and a peer; writes table and chart into docs
 	@$(NODE) loadtest/bench/main.ts $(A)
+
+bench-payments: install ## Measure notice to credits, the audit verifier, and what sealing costs
+	@$(NODE) loadtest/bench/payments.ts $(A)
 
 load: install ## Put load on what runs here, by k6: make load SCENARIO=smoke|baseline|ramp
 	@$(NODE) scripts/load.ts $(SCENARIO)

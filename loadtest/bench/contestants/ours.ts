@@ -8,6 +8,7 @@ import {
   createTestNats,
   createTestRedis,
   type OwnBackends,
+  type TestDatabase,
 } from '@arrakis/testkit';
 import { DEMO, DEMO_AGENTS, seedDemo } from '../../../scripts/lib/demo.ts';
 import {
@@ -38,6 +39,7 @@ export interface OursOptions {
 
 export interface Ours extends Contestant {
   readonly system: System;
+  readonly database: TestDatabase;
 }
 
 /** The whole of ours as in production: one api, one finn, one worker, a durable PostgreSQL. */
@@ -73,6 +75,7 @@ export async function startOurs(options: OursOptions): Promise<Ours> {
   return {
     name,
     system,
+    database,
     target: {
       origin: system.members.find(({ kind }) => kind === 'api')?.url ?? '',
       path: '/v1/chat/completions',

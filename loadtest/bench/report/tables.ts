@@ -1,7 +1,7 @@
 import { judge } from './goals.ts';
 import type { LaneName, Row } from './row.ts';
 
-interface Table {
+export interface Table {
   readonly title: string;
   readonly note?: string;
   readonly head: readonly string[];
