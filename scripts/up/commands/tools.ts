@@ -48,7 +48,7 @@ async function buyerEnv(folders: Folders): Promise<Record<string, string>> {
   }
   if ((await runningProcess(folders, 'fake-nowpayments')) === undefined) {
     throw new PlainError('The fake vendor does not run, and no other is paid by a script.', [
-      'Without NOWPAYMENTS_* in the environment make up starts it.',
+      'Start it with: make up, without NOWPAYMENTS_* in the environment',
     ]);
   }
   return {

@@ -3,6 +3,8 @@ export interface KnownValues {
   readonly agents: readonly string[];
   readonly models: readonly string[];
   readonly requestIds: readonly string[];
+  readonly packs: readonly string[];
+  readonly paymentIds: readonly string[];
 }
 
 export interface FuzzConfigOptions {
@@ -15,9 +17,10 @@ export interface FuzzConfigOptions {
 const REFUSALS = [400, 401, 403, 404, 405, 406, 408, 409, 413, 414, 415, 422, 428, 429, 431];
 /**
  * Statuses that may answer what fits the document: beside success, that it costs more than there
- * is, that the pool is beyond the tier, and that there is no such agent.
+ * is, that the pool is beyond the tier, that there is no such agent, and that the idempotency key
+ * bought something else.
  */
-const ANSWERS = ['2xx', 402, 403, 404];
+const ANSWERS = ['2xx', 402, 403, 404, 409];
 
 /**
  * Longer than any path parameter may be: no schema leads a generator there. In a dictionary it is
@@ -52,10 +55,18 @@ values = ${JSON.stringify([...known.models, TOO_LONG])}
 [dictionaries.requestIds]
 values = ${JSON.stringify([...known.requestIds, TOO_LONG])}
 
+[dictionaries.packs]
+values = ${JSON.stringify(known.packs)}
+
+[dictionaries.paymentIds]
+values = ${JSON.stringify([...known.paymentIds, TOO_LONG])}
+
 [parameters]
 "body.nft_id" = { dictionary = "agents", probability = 0.8 }
 "body.model" = { dictionary = "models", probability = 0.8 }
 "path.model" = { dictionary = "models", probability = 0.5 }
 "path.requestId" = { dictionary = "requestIds", probability = 0.5 }
+"body.pack" = { dictionary = "packs", probability = 0.8 }
+"path.paymentId" = { dictionary = "paymentIds", probability = 0.5 }
 `;
 }

@@ -3,7 +3,13 @@ interface Schema {
   readonly properties?: Readonly<Record<string, Schema>>;
 }
 
+interface Operation {
+  readonly operationId: string;
+  readonly parameters?: readonly { readonly name: string }[];
+}
+
 interface Document {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
   readonly components: { readonly schemas: Readonly<Record<string, Schema>> };
 }
 
@@ -24,8 +30,8 @@ const MESSAGES = {
 
 /**
  * The document narrowed to what is certain to be served: without the parameters that are known but
- * not offered, and with the rules that JSON Schema can't say as sharper schemas. What fits it must
- * be accepted.
+ * not offered, without what only the vendor's signature opens, and with the rules that JSON Schema
+ * can't say as sharper schemas. What fits it must be accepted.
  */
 export function offeredOnly(document: Document): object {
   const { schemas } = document.components;
@@ -36,6 +42,7 @@ export function offeredOnly(document: Document): object {
   };
   return {
     ...document,
+    paths: offeredPaths(document.paths),
     components: {
       ...document.components,
       schemas: {
@@ -45,6 +52,27 @@ export function offeredOnly(document: Document): object {
       },
     },
   };
+}
+
+const WEBHOOK = '/api/crypto/webhook';
+
+/** A cursor is text that only an earlier answer gives. */
+function offeredPaths(paths: Document['paths']): Document['paths'] {
+  const withoutCursor = (operation: Operation): Operation => ({
+    ...operation,
+    parameters: (operation.parameters ?? []).filter(({ name }) => name !== 'cursor'),
+  });
+  if (paths[WEBHOOK] === undefined) throw new Error(`there is no ${WEBHOOK}`);
+  return Object.fromEntries(
+    Object.entries(paths)
+      .filter(([path]) => path !== WEBHOOK)
+      .map(([path, operations]) => [
+        path,
+        Object.fromEntries(
+          Object.entries(operations).map(([method, one]) => [method, withoutCursor(one)]),
+        ),
+      ]),
+  );
 }
 
 /** Refused beside `max_tokens`, and without `stream`. */
