@@ -7,6 +7,7 @@ export const EXPECTED_JOBS = ['freeside-api', 'freeside-worker', 'finn'] as cons
 
 /** Alerts of severity `critical` in ops/prometheus/rules.yaml; a test holds the two together. */
 export const CRITICAL_ALERTS = [
+  'AuditTrailBroken',
   'BooksDrift',
   'BooksUnchecked',
   'FinnBreakerOpen',
