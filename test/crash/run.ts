@@ -16,6 +16,7 @@ import { serviceVerdicts } from './report/service-verdicts.ts';
 import { SABOTAGES } from './sabotage/catalogue.ts';
 import type { CrashOptions, CrashReport, Evidence, Verdict } from './types.ts';
 import { quiesce } from './world/quiesce.ts';
+import { settlePayments } from './world/settle-payments.ts';
 import { watchStarvation, withoutVictims } from './world/starvation.ts';
 import { startWorld, type BreakableWorld } from './world/world.ts';
 
@@ -73,7 +74,7 @@ async function crash(
   say('auditing the books');
   verdicts.push(...(await audit(world, evidence)));
   if (rest.ok) {
-    say('running every job again and replaying every usage event');
+    say('running every job again, replaying every usage event and every notice');
     verdicts.push(...(await auditRepetition(world, evidence)));
   }
   const broken = verdicts.find((verdict) => !verdict.ok && verdict.broken !== undefined)?.broken;
@@ -115,13 +116,21 @@ async function loadAndBreak(
   const snapshotVerdicts = await snapshots.stop();
   const starved = withoutVictims(await starvation.stop(), faults.records);
   await supervisor.close();
+  say('hearing the vendor out');
+  const payments = await hearVendorOut(world);
   return {
     evidence: {
       calls,
       provider: world.provider.records(),
+      payments: { ...load.market(), answered: [...world.shop.answered()] },
       faults: [...faults.records, ...starved].sort((a, b) => a.startedAtMs - b.startedAtMs),
     },
-    verdicts: [allCarriedOut(faults), nobodyDied(supervisor.unexpectedEnds()), ...snapshotVerdicts],
+    verdicts: [
+      allCarriedOut(faults),
+      nobodyDied(supervisor.unexpectedEnds()),
+      ...snapshotVerdicts,
+      payments,
+    ],
     warnings: warningsOf(supervisor.processes()),
   };
 }
@@ -141,6 +150,19 @@ function nobodyDied(ends: readonly UnexpectedEnd[]): Verdict {
     detail:
       ends.length === 0 ? 'none did' : ends.map(({ name, how }) => `${name}: ${how}`).join('; '),
   };
+}
+
+/** Its notices, and what it gave up telling. */
+async function hearVendorOut(world: BreakableWorld): Promise<Verdict> {
+  const invariant = 'a payment of which no notice came is found by asking the vendor';
+  try {
+    const isToldAll = await world.shop.giveUp();
+    const found = await settlePayments(world);
+    const left = isToldAll ? 'every notice was taken' : 'the vendor gave some notices up';
+    return { invariant, ok: true, detail: `${left}; ${found} payments were asked about` };
+  } catch (error) {
+    return { invariant, ok: false, detail: String(error) };
+  }
 }
 
 async function comeToRest(

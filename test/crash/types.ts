@@ -2,6 +2,7 @@ import type { Pool as PoolName, UsageEvent } from '@arrakis/contracts';
 import type { OwnBackends } from '@arrakis/testkit';
 import type { Pool } from 'pg';
 import type { ServiceKind, ServiceName, System } from '../support/system.ts';
+import type { Market, PaymentEvidence, Shop } from './payments/types.ts';
 
 /**
  * What the parts of the crash test know of each other. `world` and `faults` make and break the
@@ -23,7 +24,9 @@ export interface Community {
   readonly hot: boolean;
   /** One of them: it runs out of credits under load, so that 402s occur. */
   readonly poor: boolean;
-  /** All that was minted for it, before the load began. */
+  /** One of them: what it has it buys, spends, and is sometimes refunded. */
+  readonly prepaid: boolean;
+  /** All that was granted to it, before the load began. */
   readonly fundedMicro: bigint;
 }
 
@@ -56,6 +59,7 @@ export interface World {
   readonly auditDb: Pool;
   readonly provider: ProviderHandle;
   readonly usage: UsageWire;
+  readonly shop: Shop;
   stop(): Promise<void>;
 }
 
@@ -126,6 +130,8 @@ export interface LoadOptions {
 export interface LoadHandle {
   /** Ended calls so far. */
   records(): readonly CallRecord[];
+  /** What was bought so far. */
+  market(): Market;
   /** No new calls; resolves when all that are open have ended, each with its own deadline. */
   stop(): Promise<readonly CallRecord[]>;
 }
@@ -188,6 +194,7 @@ export interface Evidence {
   readonly calls: readonly CallRecord[];
   readonly provider: readonly ProviderRecord[];
   readonly faults: readonly FaultRecord[];
+  readonly payments: PaymentEvidence;
 }
 
 export interface Verdict {
@@ -277,6 +284,8 @@ export interface WorldOptions {
   /** Where files go; made and removed by the world when absent. */
   readonly dir?: string | undefined;
   readonly sabotage?: Sabotage | undefined;
+  /** Instead of two apis, two finns and a worker. */
+  readonly replicas?: Readonly<Record<ServiceKind, number>> | undefined;
   /** Instead of those drawn from the seed. */
   readonly communities?: readonly CommunityPlan[] | undefined;
   readonly startProvider: (seed: number) => Promise<ProviderHandle>;
@@ -290,4 +299,5 @@ export interface CommunityPlan {
   readonly apiKeys: number;
   readonly hot: boolean;
   readonly poor: boolean;
+  readonly prepaid: boolean;
 }

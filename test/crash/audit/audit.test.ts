@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { NO_PAYMENTS } from '../payments/types.ts';
 import type { CallRecord, Evidence, ProviderRecord, Verdict } from '../types.ts';
 import { casesOf } from './answers.ts';
 import { byReservation, type Books } from './books.ts';
@@ -149,6 +150,8 @@ const BALANCE: CallRecord = {
     spent: '100',
     expired: '0',
     minted: '5000',
+    refunded: '0',
+    debt: '0',
     lots: [{ remaining: '4900' }],
   }),
 };
@@ -160,7 +163,7 @@ interface Facts {
 
 const RIGHT: Facts = {
   books: books(),
-  evidence: { calls: [CALL, BALANCE], provider: [ANSWER], faults: [] },
+  evidence: { calls: [CALL, BALANCE], provider: [ANSWER], faults: [], payments: NO_PAYMENTS },
 };
 
 function auditAll({ books: rows, evidence }: Facts): Verdict[] {
@@ -172,6 +175,7 @@ function auditAll({ books: rows, evidence }: Facts): Verdict[] {
     agents: [{ nftId: 'n', slug: 'a', pool: 'cheap' }] as const,
     hot: true,
     poor: false,
+    prepaid: false,
     fundedMicro: MINTED,
   };
   return [

@@ -52,6 +52,13 @@ export interface AccountRow {
   readonly balance_micro: bigint;
 }
 
+/** Accounts that only give: what they gave stands below zero. */
+const SOURCES = new Set(['minted', 'absorbed', 'crypto_receipts', 'bonus']);
+
+export function isOverdrawn({ kind, balance_micro: balance }: Omit<AccountRow, 'community_id'>) {
+  return SOURCES.has(kind) ? balance > 0n : balance < 0n;
+}
+
 export interface LotRow {
   readonly id: string;
   readonly community_id: string;

@@ -1,16 +1,17 @@
 import type { Community, Verdict } from '../types.ts';
-import { sumOf, type Books, type Settled } from './books.ts';
+import { isOverdrawn, sumOf, type Books, type Settled } from './books.ts';
 import { Findings } from './findings.ts';
 
 export const ENTRIES = 'entries sum to zero, and each balance is the sum of its entries';
 export const CONSERVATION =
-  'minted = balances + held + spent + expired + written off, per community and in total';
+  'what was granted and bought = balances + held + spent + expired + refunded, per community and in total';
 export const OVERDRAFT = 'no account is overdrawn';
 export const LOTS = 'lots agree with accounts and with what was taken from them';
 export const VIEWS = 'conservation_full shows no drift';
 export const TERMINAL = 'every hold ended in exactly one terminal state, and moved its money once';
 
-const SOURCES = new Set(['minted', 'absorbed']);
+/** Where credits are that were granted or bought. */
+const STANDS_THERE = ['available', 'held', 'spent', 'expired', 'refunded'] as const;
 const TERMINAL_STATES = new Set(['finalized', 'released', 'orphan_released']);
 
 /** The sums, added up again here from the rows and not by the views that our worker asks. */
@@ -68,12 +69,14 @@ function auditConservation(books: Books, communities: readonly Community[]): Ver
       (byCommunity.get(communityId) ?? []).map((row) => [row.kind, row.balance_micro]),
     );
     const of = (kind: string): bigint => balances.get(kind) ?? 0n;
-    const paid = of('available') + of('held') + of('spent') + of('expired');
-    minted -= of('minted');
-    total += paid + of('written_off') + of('absorbed');
-    if (-of('minted') !== paid || -of('minted') !== fundedMicro) {
+    const there = sumOf(STANDS_THERE, of);
+    const given = -of('minted') - of('crypto_receipts') - of('bonus');
+    minted += given;
+    total += there + of('written_off') + of('absorbed');
+    if (given !== there || -of('minted') !== fundedMicro) {
+      const sums = STANDS_THERE.map((kind) => `${kind} ${of(kind)}`).join(' + ');
       findings.violated(
-        `${slug}: funded ${fundedMicro}, minted ${-of('minted')}, but available ${of('available')} + held ${of('held')} + spent ${of('spent')} + expired ${of('expired')} = ${paid}`,
+        `${slug}: funded ${fundedMicro}, minted ${-of('minted')}, with purchases ${given}, but ${sums} = ${there}`,
         { communityId },
       );
     }
@@ -83,15 +86,15 @@ function auditConservation(books: Books, communities: readonly Community[]): Ver
       });
     }
   }
-  if (total !== minted) findings.violated(`in total ${total} of ${minted} minted`);
-  return findings.verdict(`${minted} minted for ${communities.length} communities`);
+  if (total !== minted) findings.violated(`in total ${total} of ${minted}`);
+  return findings.verdict(`${minted} granted or bought for ${communities.length} communities`);
 }
 
 function auditOverdrafts(books: Books): Verdict {
   const findings = new Findings(OVERDRAFT);
   for (const { community_id: communityId, kind, balance_micro: balance } of books.accounts) {
-    const isWrong = SOURCES.has(kind) ? balance > 0n : balance < 0n;
-    if (isWrong) findings.violated(`${kind} of ${communityId} is ${balance}`, { communityId });
+    if (isOverdrawn({ kind, balance_micro: balance }))
+      findings.violated(`${kind} of ${communityId} is ${balance}`, { communityId });
   }
   return findings.verdict(`${books.accounts.length} accounts`);
 }

@@ -17,13 +17,15 @@ import { Findings } from './findings.ts';
 
 export const JOBS_TWICE = 'a second run of every job changes nothing';
 export const REPLAY = 'a replay of every usage event changes nothing';
+export const TOLD_AGAIN = 'every notice of the vendor told again changes nothing';
 
 const CONSUMED_WITHIN_MS = 30_000;
 const PUBLISHED_AT_A_TIME = 64;
 
 /**
  * Does everything again that may come twice. Every job runs once to be up to date, then again;
- * every usage event is published with an id of its own, so that the stream takes it for a new one.
+ * every usage event is published with an id of its own, so that the stream takes it for a new one;
+ * every notice is posted once more.
  *
  * What a wiped store of NATS had held was never told to the books: there the first replay is news, and
  * the second is what changes nothing.
@@ -39,12 +41,18 @@ export async function auditRepetition(
   const afterJobs = await readTables(world.auditDb);
   const { published, left } = await replay(world);
   const afterReplay = await readTables(world.auditDb);
+  const { notices, refused } = await tellAgain(world);
+  const afterNotices = await readTables(world.auditDb);
+  const toldAgain = compare(TOLD_AGAIN, afterReplay, afterNotices, `${notices} notices`);
   const replayed = compare(REPLAY, afterJobs, afterReplay, `${published} events`);
   return [
     compare(JOBS_TWICE, before, afterJobs, `${jobs} jobs`),
     left === 0
       ? replayed
       : { ...replayed, ok: false, detail: `${left} events are not consumed; ${replayed.detail}` },
+    refused === 0
+      ? toldAgain
+      : { ...toldAgain, ok: false, detail: `${refused} were refused; ${toldAgain.detail}` },
   ];
 }
 
@@ -92,6 +100,20 @@ async function replay({ usage }: World): Promise<Replayed> {
   return { published: events.length, left };
 }
 
+/** Those of which the apis have heard enough for an hour stay out, as they do in production. */
+async function tellAgain({ shop }: World): Promise<{ notices: number; refused: number }> {
+  const told = shop.told();
+  let refused = 0;
+  for (let first = 0; first < told.length; first += PUBLISHED_AT_A_TIME) {
+    const batch = told.slice(first, first + PUBLISHED_AT_A_TIME);
+    const statuses = await Promise.all(
+      batch.map(({ body, signature }, index) => shop.post(body, signature, index)),
+    );
+    refused += statuses.filter((status) => status !== 200 && status !== 429).length;
+  }
+  return { notices: told.length, refused };
+}
+
 /** Each row as text, by its table and key. */
 type Tables = ReadonlyMap<string, string>;
 
@@ -108,6 +130,10 @@ function readTables(db: Pool): Promise<Tables> {
          FROM freeside.credit_lot_allocations t
        UNION ALL SELECT 'credit_lot_adjustments ' || id, t::text
          FROM freeside.credit_lot_adjustments t
+       UNION ALL SELECT 'crypto_payments ' || id, t::text FROM freeside.crypto_payments t
+       UNION ALL SELECT 'payment_events ' || id, t::text FROM freeside.payment_events t
+       UNION ALL SELECT 'payment_reviews ' || id, t::text FROM freeside.payment_reviews t
+       UNION ALL SELECT 'community_debts ' || id, t::text FROM freeside.community_debts t
        UNION ALL SELECT 'api_key_usage ' || key_id, t::text FROM freeside.api_key_usage t`,
     );
     return new Map(rows.map(({ key, row }) => [key, row]));

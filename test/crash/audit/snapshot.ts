@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Pool, PoolClient } from 'pg';
 import type { Verdict, World } from '../types.ts';
-import { inSnapshot, type DriftRow } from './books.ts';
+import { inSnapshot, isOverdrawn, type DriftRow } from './books.ts';
 import { Findings } from './findings.ts';
 
 export const DURING_LOAD = 'at every moment under load the books balance, from one snapshot';
@@ -71,8 +71,7 @@ async function check(tx: PoolClient, findings: Findings): Promise<void> {
   );
   for (const row of rows) {
     const { community_id: communityId, kind, balance_micro: balance, open_micro: open } = row;
-    const isSource = kind === 'minted' || kind === 'absorbed';
-    if (isSource ? balance > 0n : balance < 0n) {
+    if (isOverdrawn(row)) {
       findings.violated(`${at} ${communityId}: ${kind} is ${balance}`, { communityId });
     }
     if (kind === 'held' && balance !== open) {

@@ -62,6 +62,8 @@ interface BalanceView {
   readonly spent: string;
   readonly expired: string;
   readonly minted: string;
+  readonly refunded: string;
+  readonly debt: string;
   readonly lots: readonly { readonly remaining: string }[];
 }
 
@@ -79,20 +81,15 @@ export function auditReads({ calls }: Pick<Evidence, 'calls'>): Verdict {
 }
 
 function faultOfBalance(view: BalanceView): string | undefined {
-  const [available = 0n, held = 0n, spent = 0n, expired = 0n, minted = 0n] = [
-    view.available,
-    view.held,
-    view.spent,
-    view.expired,
-    view.minted,
-  ].map(BigInt);
-  if ([available, held, spent, expired].some((amount) => amount < 0n)) {
-    return `available ${available}, held ${held}, spent ${spent}`;
-  }
-  const unspent = minted - spent - expired;
+  const { lots, ...told } = view;
+  const below = Object.entries(told).find(([, amount]) => amount.startsWith('-'));
+  if (below !== undefined) return below.join(' ');
+  const [available, held] = [BigInt(view.available), BigInt(view.held)];
+  const gone = BigInt(view.spent) + BigInt(view.expired) + BigInt(view.refunded);
+  const unspent = BigInt(view.minted) - gone;
   if (held > unspent) return `held ${held} of ${unspent}`;
   if (available + held !== unspent) return `available ${available} + held ${held}, not ${unspent}`;
-  const inLots = view.lots.reduce((sum, { remaining }) => sum + BigInt(remaining), 0n);
+  const inLots = lots.reduce((sum, { remaining }) => sum + BigInt(remaining), 0n);
   return inLots === unspent ? undefined : `${inLots} in lots, not ${unspent}`;
 }
 
@@ -127,11 +124,12 @@ export async function auditReceipts(
   }
   for (const { id: communityId } of world.communities) {
     const view = await get<BalanceView>(world, communityId, { path: '/api/v1/balance', turn: 0 });
-    for (const kind of ['available', 'held', 'spent', 'expired'] as const) {
+    for (const kind of ['available', 'held', 'spent', 'expired', 'refunded'] as const) {
       const row = books.accounts.find(
         (account) => account.community_id === communityId && account.kind === kind,
       );
-      if (String(row?.balance_micro) === view[kind]) continue;
+      // Who never bought has no account of refunds.
+      if (String(row?.balance_micro ?? 0n) === view[kind]) continue;
       findings.violated(`${kind} of ${communityId} is told as ${view[kind]}`, { communityId });
     }
   }

@@ -1,8 +1,11 @@
 import { setMaxListeners } from 'node:events';
 import { createPrng, type Prng } from '../world/prng.ts';
 import type { CallRecord, Community, LoadHandle, LoadOptions, World } from '../types.ts';
+import type { Market } from '../payments/types.ts';
 import { readBalance } from './balance-reader.ts';
+import { runBuyer } from './buyers.ts';
 import { closeConnections, performCall, type CallSpec } from './call.ts';
+import { pause } from './pause.ts';
 import { playScenarios } from './scenarios/scenarios.ts';
 
 /** Between two calls of one client; 50 of them make some 50 calls a second. */
@@ -15,13 +18,19 @@ const BALANCE_EVERY_MS = 700;
 const SHARES = { hot: 0.5, poor: 0.1 } as const;
 const SHARE_OF_LEAVERS = 0.13;
 
+/** Clients of the community that has what it buys. */
+const SPENDERS = 2;
+/** Communities that buy beside it, by their place in the plan. */
+const BUYERS_OF = ['hot', 'hot', 'split', 'pro', 'prepaid'];
+
 /**
  * Clients that call, read and sometimes hang up until they are told to stop, and one reader of the
- * balance for each community. When they have stopped, and all faults are over, the scenarios are
- * played.
+ * balance for each community; beside them some that buy credits, spend them and are refunded. When
+ * they have stopped, and all faults are over, the scenarios are played.
  */
 export function startLoad(world: World, options: LoadOptions): LoadHandle {
   const records: CallRecord[] = [];
+  const market: Market = { purchases: [], attempts: [] };
   const stopping = new AbortController();
   setMaxListeners(0, stopping.signal);
   const loops = [
@@ -31,17 +40,38 @@ export function startLoad(world: World, options: LoadOptions): LoadHandle {
     ...world.communities.map((community, index) =>
       readBalances({ world, index, records, stopping: stopping.signal, community }),
     ),
+    ...startMarket(world, { seed: options.seed, records, market, stopping: stopping.signal }),
   ];
   return {
     records: () => records,
+    market: () => market,
     async stop() {
       stopping.abort();
       await Promise.all(loops);
-      records.push(...(await playScenarios(world)));
+      records.push(...(await playScenarios(world, market)));
       closeConnections();
       return records;
     },
   };
+}
+
+/** Draws from streams of its own: the other clients of a seed do what they did before. */
+function startMarket(
+  world: World,
+  shared: Omit<Loop, 'world' | 'index'> & { readonly seed: number; readonly market: Market },
+): Promise<void>[] {
+  const named = (slug: string): Community | undefined =>
+    world.communities.find((community) => community.slug === slug);
+  const prepaid = world.communities.find((community) => community.prepaid);
+  return [
+    ...BUYERS_OF.flatMap((slug, index) => {
+      const community = named(slug);
+      return community === undefined ? [] : [runBuyer({ ...shared, world, index, community })];
+    }),
+    ...Array.from({ length: prepaid === undefined ? 0 : SPENDERS }, (_none, index) =>
+      runClient({ ...shared, world, index, only: prepaid }),
+    ),
+  ];
 }
 
 interface Loop {
@@ -51,15 +81,22 @@ interface Loop {
   readonly stopping: AbortSignal;
 }
 
-async function runClient(loop: Loop & { readonly seed: number }): Promise<void> {
-  const { world, index, records, stopping, seed } = loop;
-  const prng = createPrng(seed, `client-${String(index)}`);
+interface ClientLoop extends Loop {
+  readonly seed: number;
+  /** The one community it belongs to; else it has keys of all but the prepaid one. */
+  readonly only?: Community | undefined;
+}
+
+async function runClient(loop: ClientLoop): Promise<void> {
+  const { world, index, records, stopping, seed, only } = loop;
+  const stream = only === undefined ? 'client' : 'prepaid-client';
+  const prng = createPrng(seed, `${stream}-${String(index)}`);
   let replica = index % world.apis.length;
   // So that they don't all begin at once.
   await pause(prng.int(0, THINK_MS.most), stopping);
   for (let turn = 0; !stopping.aborted; turn += 1) {
-    const marker = `c${String(index)}-${String(turn)}`;
-    const record = await performCall(drawCall(world, prng, { marker, replica }));
+    const marker = `${stream.charAt(0)}${String(index)}-${String(turn)}`;
+    const record = await performCall(drawCall(world, prng, { marker, replica, only }));
     records.push(record);
     // Round robin; a call that failed is tried at the other replica.
     replica = (replica + 1) % world.apis.length;
@@ -72,9 +109,9 @@ async function runClient(loop: Loop & { readonly seed: number }): Promise<void> 
 function drawCall(
   world: World,
   prng: Prng,
-  { marker, replica }: { readonly marker: string; readonly replica: number },
+  { marker, replica, only }: Pick<CallSpec, 'marker' | 'replica'> & Pick<ClientLoop, 'only'>,
 ): CallSpec {
-  const community = drawCommunity(world.communities, prng);
+  const community = only ?? drawCommunity(world.communities, prng);
   const stream = prng.next() < 0.65;
   return {
     marker,
@@ -102,7 +139,7 @@ function drawCommunity(communities: readonly Community[], prng: Prng): Community
   const poor = communities.find((one) => one.poor);
   if (hot !== undefined && share < SHARES.hot) return hot;
   if (poor !== undefined && share < SHARES.hot + SHARES.poor) return poor;
-  const [first, ...others] = communities.filter((one) => !one.hot && !one.poor);
+  const [first, ...others] = communities.filter((one) => !one.hot && !one.poor && !one.prepaid);
   return first === undefined ? communities[0]! : prng.pick([first, ...others]);
 }
 
@@ -114,18 +151,4 @@ async function readBalances(loop: Loop & { readonly community: Community }): Pro
     records.push(await readBalance(world, community, replica, marker));
     await pause(BALANCE_EVERY_MS, stopping);
   }
-}
-
-/** Ends early, without an error, when the load is stopped. */
-function pause(ms: number, stopping: AbortSignal): Promise<void> {
-  if (stopping.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      stopping.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    stopping.addEventListener('abort', done, { once: true });
-  });
 }

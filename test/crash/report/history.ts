@@ -43,7 +43,11 @@ async function bookLines(world: World, broken: NonNullable<Verdict['broken']>): 
       WHERE community_id = $1 AND ($2::uuid IS NULL OR budget_reservation_id = $2)
      UNION ALL
      SELECT created_at, 'correction', to_jsonb(c) - 'community_id' FROM freeside.spend_corrections c
-      WHERE community_id = $1 AND ($2::uuid IS NULL OR budget_reservation_id = $2)`,
+      WHERE community_id = $1 AND ($2::uuid IS NULL OR budget_reservation_id = $2)
+     UNION ALL
+     SELECT e.created_at, 'payment ' || e.kind, to_jsonb(e) FROM freeside.payment_events e
+       JOIN freeside.crypto_payments p ON p.id = e.crypto_payment_id
+      WHERE p.community_id = $1 AND $2::uuid IS NULL`,
     [broken.communityId, broken.reservationId ?? null],
   );
   const books = rows.map(({ at, what, row }) => ({

@@ -1,3 +1,4 @@
+import type { PaymentEvidence } from '../payments/types.ts';
 import type { CallRecord, FaultRecord, Verdict } from '../types.ts';
 import { clock } from './history.ts';
 
@@ -8,6 +9,7 @@ export interface ReportInput {
   readonly seconds: number;
   readonly calls: readonly CallRecord[];
   readonly faults: readonly FaultRecord[];
+  readonly payments: PaymentEvidence;
   readonly verdicts: readonly Verdict[];
   /** Of the first broken account; empty when all is well. */
   readonly history: readonly string[];
@@ -23,6 +25,7 @@ export function renderReport(input: ReportInput): string {
     ...renderFaults(input.faults),
     '',
     ...renderCalls(input.calls, input.seconds),
+    ...renderPayments(input.payments),
     '',
     ...input.verdicts.map(
       ({ ok, invariant, detail }) =>
@@ -57,6 +60,12 @@ function lasted({
   healedAtMs,
 }: Pick<FaultRecord, 'startedAtMs' | 'healedAtMs'>): number {
   return (healedAtMs - startedAtMs) / 1000;
+}
+
+function renderPayments({ purchases, answered }: PaymentEvidence): string[] {
+  const endings = Map.groupBy(purchases, ({ history }) => history.at(-1) ?? 'waiting');
+  const shares = [...endings].map(([status, { length }]) => `${length} ${status}`).join(', ');
+  return [`${purchases.length} purchases: ${shares}; ${answered.length} notices taken`];
 }
 
 function renderCalls(calls: readonly CallRecord[], seconds: number): string[] {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { NO_PAYMENTS } from '../payments/types.ts';
 import type { CallRecord, Evidence, FaultRecord, ProviderRecord } from '../types.ts';
 import { recoveryVerdicts } from './recovery-verdicts.ts';
 import { serviceVerdicts } from './service-verdicts.ts';
@@ -32,7 +33,7 @@ function fault(kind: FaultRecord['kind'], target: string, times: [number, number
 }
 
 function evidence(change: Partial<Evidence>): Evidence {
-  return { calls: [], provider: [], faults: [], ...change };
+  return { calls: [], provider: [], faults: [], payments: NO_PAYMENTS, ...change };
 }
 
 /** Of the verdicts on what clients meet: polite failures, and none outside windows. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { ANSWERED_ONCE, REPORTED } from '../audit/carriers.ts';
 import { CHARGED_ONCE } from '../audit/charges.ts';
 import { CONSERVATION, OVERDRAFT, TERMINAL, VIEWS } from '../audit/equations.ts';
+import { MINTED_ONCE } from '../audit/payments.ts';
 import { DURING_LOAD } from '../audit/snapshot.ts';
 import type { Sabotage } from '../types.ts';
 
@@ -65,6 +66,31 @@ export const SABOTAGES: Readonly<Record<string, Sabotage>> = {
       }),
     ],
     breaks: [TERMINAL, VIEWS, CONSERVATION, CHARGED_ONCE],
+  },
+  'mint-guard': {
+    what: 'a payment is credited each time that it is said to have finished',
+    sql: [
+      without('crypto_payments', 'crypto_payments_credits_mint_event_id_key'),
+      without('credit_lots', 'credit_lots_source_ref_key'),
+      // Decided on what stood before the other one was applied, and applied all the same.
+      replaced('apply_payment_decision', {
+        fragment: 'IF p.id IS NULL OR p.version <> seen_version THEN',
+        replacement: 'IF p.id IS NULL THEN',
+      }),
+      replaced('advance_payment', {
+        fragment: 'WHERE t.from_status = p.status AND t.to_status = new_status',
+        replacement: 'WHERE true',
+      }),
+      replaced('advance_payment', {
+        fragment: `IF new_status = 'finished' AND p.credits_minted_at IS NULL THEN`,
+        replacement: `IF new_status = 'finished' THEN`,
+      }),
+      replaced('mint_payment', {
+        fragment: 'WHERE c.id = p.id AND c.credits_minted_at IS NULL;',
+        replacement: 'WHERE c.id = p.id;',
+      }),
+    ],
+    breaks: [MINTED_ONCE],
   },
   'replay-guard': {
     what: 'finn serves a token and a reservation as often as they come',

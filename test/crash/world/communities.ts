@@ -8,12 +8,15 @@ import { createPrng } from './prng.ts';
 
 const MEMBER = 'Demo Developer';
 
-/** One hot, one poor, three others, of all paying tiers; what they have is drawn from the seed. */
+/**
+ * One hot, one poor, three others, of all paying tiers; what they have is drawn from the seed. And
+ * one that has what it buys.
+ */
 export function planCommunities(seed: number): CommunityPlan[] {
   const prng = createPrng(seed, 'communities');
   const lots = (count: number, least: number, most: number): bigint[] =>
     Array.from({ length: count }, () => BigInt(prng.int(least, most)));
-  const rich = { hot: false, poor: false, apiKeys: 1 };
+  const rich = { hot: false, poor: false, prepaid: false, apiKeys: 1 };
   return [
     {
       slug: 'hot',
@@ -33,6 +36,7 @@ export function planCommunities(seed: number): CommunityPlan[] {
       ...rich,
     },
     { slug: 'plain', tier: 'standard', lotsMicro: lots(1, 1e8, 9e8), ...rich },
+    { slug: 'prepaid', tier: 'enterprise', lotsMicro: [], ...rich, prepaid: true },
   ];
 }
 
@@ -63,6 +67,7 @@ export async function makeCommunities(
         agents,
         hot: plan.hot,
         poor: plan.poor,
+        prepaid: plan.prepaid,
         fundedMicro: plan.lotsMicro.reduce((sum, lot) => sum + lot, 0n),
       };
     }),

@@ -15,6 +15,7 @@ import type { ApiReplica, ProviderHandle, World, WorldOptions } from '../types.t
 import { controlBackends, type BackendControl } from './backend-control.ts';
 import { startBalancer, type Balancer } from './balancer.ts';
 import { makeCommunities, planCommunities } from './communities.ts';
+import { startShop, type RunningShop } from './shop.ts';
 import { openUsageWire } from './usage-wire.ts';
 import type { WireName } from './wire-names.ts';
 import { startWires, type Wires } from './wires.ts';
@@ -51,7 +52,7 @@ class Undo {
 
 /**
  * Starts everything: backends of its own, two apis and two finns behind balancers, a worker, a fake
- * provider, and a relay on every wire. Several communities are funded and have keys.
+ * provider, a fake payment vendor, and a relay on every wire. Several communities are funded and have keys.
  */
 export async function startWorld(options: WorldOptions): Promise<BreakableWorld> {
   const undo = new Undo();
@@ -75,6 +76,7 @@ async function build(options: WorldOptions, undo: Undo): Promise<BreakableWorld>
   const auditDb = openAuditDb(database.migratorUrl, undo);
   for (const statement of options.sabotage?.sql ?? []) await auditDb.query(statement);
   const provider = undo.add(await options.startProvider(options.seed), (p) => p.close());
+  const shop = undo.add(await startShop(), (open) => open.close());
   const finns = undo.add(await startBalancer(), (balancer) => balancer.close());
   const jwks = undo.add(await startBalancer(), (balancer) => balancer.close());
   const wires = undo.add(
@@ -95,26 +97,29 @@ async function build(options: WorldOptions, undo: Undo): Promise<BreakableWorld>
       natsUrl: backends.natsUrl,
       pools: poolsOf(provider),
       vendorKey: provider.apiKey,
-      replicas: REPLICAS,
+      replicas: options.replicas ?? REPLICAS,
       route: wires.route,
-      env: environment(options),
+      env: environment(options, shop),
     }),
     (running) => stopAll(running),
   );
   const plans = options.communities ?? planCommunities(options.seed);
   const communities = await makeCommunities(auditDb, system, plans);
   serve(system, finns, jwks);
+  const apis = clientSides(system, wires);
+  shop.serve(apis);
   await system.start();
   const usage = undo.add(await openUsageWire(backends.natsUrl), (wire) => wire.close());
   return {
     seed: options.seed,
     system,
-    apis: clientSides(system, wires),
+    apis,
     communities,
     backends,
     auditDb,
     provider,
     usage,
+    shop,
     wires,
     control,
     adminUrl: database.adminUrl,
@@ -185,9 +190,13 @@ function poolsOf(provider: ProviderHandle): SystemOptions['pools'] {
   );
 }
 
-function environment(options: WorldOptions): NonNullable<SystemOptions['env']> {
+function environment(
+  options: WorldOptions,
+  { env }: RunningShop,
+): NonNullable<SystemOptions['env']> {
   const of = (kind: ServiceKind): Record<string, string> => ({
     ...(options.durable ? {} : SHORT_PATIENCE?.[kind]),
+    ...(kind === 'finn' ? {} : env),
     ...options.sabotage?.env?.[kind],
   });
   return { api: of('api'), finn: of('finn'), worker: of('worker') };

@@ -4,10 +4,13 @@ import type { S2STokenSubject } from '@arrakis/signing-keys';
 import { createReservationEvents } from '../../../../services/freeside/src/features/reservations/events.ts';
 import { orphanJob } from '../../../../services/freeside/src/features/reservations/reservation.job.ts';
 import { ReservationService } from '../../../../services/freeside/src/features/reservations/service.ts';
+import type { Market } from '../../payments/types.ts';
 import type { Community, World } from '../../types.ts';
 import type { ObservedCall } from '../call.ts';
 import { markedPrompt } from '../chat-request.ts';
 import { releaseAnswer } from '../provider.ts';
+import { finishToldTwiceAtOnce } from './finish-twice.ts';
+import { refundOfWhatWasSpent } from './spent-refund.ts';
 import {
   SCENARIO_MARKER,
   call,
@@ -29,9 +32,9 @@ const BURST = 24;
  * Moments that chance hits too rarely, brought about on purpose, each guarded by one rule of the
  * product. They run when the faults are over; the audit judges them as it judges everything else.
  *
- * @returns what their clients were told
+ * @returns what their clients were told; what is bought is noted in the market
  */
-export function playScenarios(world: World): Promise<readonly ObservedCall[]> {
+export function playScenarios(world: World, market: Market): Promise<readonly ObservedCall[]> {
   return withStage(world, async (stage) => {
     const rich = [...new Set([0, 1, 2].map((turn) => richCommunity(stage, turn)))];
     for (const replica of world.apis.keys()) {
@@ -42,6 +45,8 @@ export function playScenarios(world: World): Promise<readonly ObservedCall[]> {
     await settlementBehindTheOrphanJob(stage);
     await answerAfterTheOrphanJob(stage);
     await tokenUsedAgain(stage);
+    await finishToldTwiceAtOnce(stage, market);
+    await refundOfWhatWasSpent(stage, market);
   });
 }
 
