@@ -287,6 +287,52 @@ describe('sealing', () => {
   });
 });
 
+describe('a sealer', () => {
+  /** Each look at the clock finds it 150 ms later; the time of day is that far ahead. */
+  const newPaced = (aheadMs: number): AuditService => {
+    let monotonicMs = 0;
+    const clock = {
+      monotonicMs: () => (monotonicMs += 150),
+      nowMs: () => Date.now() + aheadMs,
+    };
+    return fixture.newAudit({ batchRecords: 1, clock });
+  };
+
+  it('ends a run after a fifth of a second while it is not far behind', async () => {
+    const account = await funded();
+    await fixture.newAudit().seal();
+    for (let n = 0; n < 6; n += 1) await mint(fixture.app, account.communityId, 1n);
+    const audit = newPaced(0);
+    expect([await audit.seal(), await audit.seal(), await audit.seal()]).toEqual([2, 2, 2]);
+    await expectComplete();
+  });
+
+  it('goes on until nothing waits once it is half a minute behind', async () => {
+    const account = await funded();
+    await fixture.newAudit().seal();
+    for (let n = 0; n < 6; n += 1) await mint(fixture.app, account.communityId, 1n);
+    const audit = newPaced(60_000);
+    expect([await audit.seal(), await audit.seal(), await audit.seal()]).toEqual([2, 4, 0]);
+    await expectComplete();
+  });
+
+  it('checks as it seals: soon over, unless it is far behind', async () => {
+    const account = await funded();
+    const sealAll = fixture.newAudit({ batchRecords: 1 });
+    const near = newPaced(0);
+    const far = newPaced(60_000);
+    await fixture.newAudit().seal();
+    for (const audit of [near, far]) while ((await audit.check()) > 0);
+    for (let n = 0; n < 12; n += 1) await mint(fixture.app, account.communityId, 1n);
+    while ((await sealAll.seal()) > 0);
+    expect([await near.check(), await near.check()]).toEqual([4, 4]);
+    expect([await far.check(), await far.check()]).toEqual([4, 8]);
+    await mint(fixture.app, account.communityId, 1n);
+    await fixture.newAudit().seal();
+    await expectComplete();
+  });
+});
+
 describe('a checkpoint', () => {
   const stated = async (): Promise<number> => {
     const text = await fixture.exportText();

@@ -18,6 +18,10 @@ export interface CheckResult {
   readonly batches: number;
   /** The checkpoint that this run signed, if any. */
   readonly signed: bigint | undefined;
+  /** Not everything that was sealed is checked yet. */
+  readonly more: boolean;
+  /** When the last batch was sealed that this run has checked, if any. */
+  readonly sealedAt: Date | undefined;
 }
 
 /**
@@ -37,12 +41,13 @@ export class TrailCheck {
     this.#signer = options.signer;
   }
 
-  /** Goes on from where the last run ended, over at most so many batches. */
-  async run(atMostBatches: number): Promise<CheckResult> {
+  /** Goes on from where the last run ended, as long as `goesOn` says so of the batches so far. */
+  async run(goesOn: (batches: number) => boolean): Promise<CheckResult> {
     const verifier = (this.#verifier ??= await this.#begin());
     let batches = 0;
     let isCaughtUp = false;
-    while (this.#finding === undefined && batches < atMostBatches) {
+    let sealedAt: Date | undefined;
+    while (this.#finding === undefined && (batches === 0 || goesOn(batches))) {
       const batch = await readBatch(this.#db, verifier.summary().head.sequence);
       if (batch === undefined) {
         isCaughtUp = true;
@@ -51,10 +56,11 @@ export class TrailCheck {
       batches += 1;
       for (const line of batch.lines) this.#finding ??= verifier.accept(line);
       this.#isHeadSigned = batch.checkpoint.signature !== undefined;
+      sealedAt = batch.checkpoint.sealedAt;
     }
     const { head } = verifier.summary();
     const signed = isCaughtUp ? await this.#sign(head) : undefined;
-    return { head, finding: this.#finding, batches, signed };
+    return { head, finding: this.#finding, batches, signed, more: !isCaughtUp, sealedAt };
   }
 
   /** With a key: after what it signed last, or from the beginning. Without: from now on. */
