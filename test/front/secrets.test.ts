@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Canaries, type Finding, type Origin } from './secrets/canaries.ts';
 import { dumpTables } from './secrets/exporters.ts';
 import { breakThings, drain, misuseCommands, refuseToStart } from './secrets/outages.ts';
+import { sellCredits } from './secrets/payments.ts';
 import { setStage, type Stage } from './secrets/stage.ts';
 import {
   createTalker,
@@ -49,6 +50,7 @@ beforeAll(async () => {
   await sendBadKeys(scene, revoked);
   await speakAsNeighbour(scene);
   await exhaust(scene);
+  await sellCredits(scene);
   await failVendors(scene);
   await stage.look();
   await breakThings(scene);
@@ -96,7 +98,7 @@ function answersWith(
 describe('the run', () => {
   it('really took each way, so that there was something to leak everywhere', () => {
     const statuses = new Set(talker.heard.map(({ status }) => status));
-    const expected = [0, 200, 400, 401, 402, 403, 404, 405, 413, 414, 415, 422, 429, 431, 503];
+    const expected = [0, 200, 201, 400, 401, 402, 403, 404, 405, 413, 414, 415, 422, 429, 431, 503];
     expect([...statuses]).toEqual(expect.arrayContaining(expected));
     expect(stage.canaries.count).toBeGreaterThan(200);
     expect([...stage.trap.met].sort()).toEqual([...TRAP_MODES].sort());

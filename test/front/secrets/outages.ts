@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { ServiceStartError, spawnService, waitFor } from '@arrakis/testkit';
+import { askAboutPayments } from './payments.ts';
 import type { Stage } from './stage.ts';
 import type { Scene } from './traffic.ts';
 
@@ -15,6 +16,7 @@ export async function breakThings({ talker, stage }: Scene): Promise<void> {
       talker.say(talker.chat({ stream: true })),
       talker.say({ path: '/api/v1/balance' }),
       talker.say({ path: '/v1/models' }),
+      ...askAboutPayments(talker, stage),
     ]);
   for (const name of ['postgres', 'redis', 'nats', 'finn'] as const) {
     await wires[name].cut();
@@ -87,6 +89,9 @@ export async function refuseToStart(stage: Stage): Promise<string[]> {
     [freeside, 'worker', 'NATS_URL', `http://u:${said('nats')}@127.0.0.1`],
     [freeside, 'api', 'DATABASE_URL', `postgres://u:${said('long')}${'x'.repeat(3000)}@h/d`],
     [freeside, 'api', 'FREESIDE_PORT', said('port')],
+    [freeside, 'api', 'NOWPAYMENTS_API_KEY', said('vendor key without secret')],
+    [freeside, 'worker', 'NOWPAYMENTS_IPN_SECRET', `${said('long')}${'x'.repeat(300)}`],
+    [freeside, 'api', 'NOWPAYMENTS_BASE_URL', `https://h/${said('vendor URL')}`],
     [freeside, 'worker', 'OTEL_EXPORTER_OTLP_ENDPOINT', `http://u:${said('collector')}@h`],
     [finn, '', 'DATABASE_URL', `nonsense:${said('database of finn')}`],
     [finn, '', 'REDIS_URL', `http://:${said('redis')}@127.0.0.1`],
@@ -127,6 +132,8 @@ export async function misuseCommands(stage: Stage): Promise<void> {
     await stage.command('scripts/keys/s2s.ts', ['list'], { DATABASE_URL });
     await stage.command('scripts/migrate.ts', ['status'], { DATABASE_URL });
     await stage.command('scripts/seed.ts', [], { DATABASE_URL });
+    await stage.command('scripts/payments.ts', ['list'], { DATABASE_URL });
+    await stage.command('scripts/audit.ts', ['export'], { DATABASE_URL });
   }
   const owner = ['--community', 'demo', '--user', 'Demo Developer'];
   await stage.command(keys, ['create', ...owner], { API_KEY_PEPPER: `1:${said('pepper')}` });

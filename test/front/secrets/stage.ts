@@ -23,6 +23,7 @@ import { seedDemo } from '../../../scripts/lib/demo.ts';
 import { createSystem, type ServiceName, type System } from '../../support/system.ts';
 import { Canaries } from './canaries.ts';
 import { readTree, tapNats, tapRedis, type Tap } from './exporters.ts';
+import { startPaymentVendor, type PaymentVendor } from './payment-vendor.ts';
 import { startVendorTrap, TRAP_MODES, type VendorTrap } from './vendor-trap.ts';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
@@ -35,6 +36,7 @@ export interface Stage {
   readonly natsUrl: string;
   readonly vendor: FakeOpenAI;
   readonly trap: VendorTrap;
+  readonly payments: PaymentVendor;
   readonly collector: OtlpCollector;
   readonly wires: Readonly<Record<Wire, TcpRelay>>;
   readonly taps: { readonly nats: Tap; readonly redis: Tap };
@@ -82,6 +84,10 @@ export async function setStage(): Promise<Stage> {
   const taps = { nats: await tapNats(nats.url), redis: await tapRedis(redis.url) };
   const pepper = plantPasswords(canaries, database, [redis.url, nats.url]);
   const environment = plantEnvironment(canaries, collector.url);
+  // Where the api listens is known when the system is there.
+  const toApi = await startTcpRelay({ targetPort: 9 });
+  const payments = await startPaymentVendor(canaries, `http://127.0.0.1:${String(toApi.port)}`);
+  const freeside = { ...environment, ...payments.env, API_KEY_PEPPER: pepper };
   const system = await createSystem({
     dir,
     database,
@@ -91,15 +97,27 @@ export async function setStage(): Promise<Stage> {
     vendorKey: vendor.apiKey,
     route: (_from, to, url) => (isWired(to) ? through(wires[to], url) : url),
     env: {
-      api: { ...environment, API_KEY_PEPPER: pepper, FREESIDE_TRUSTED_PROXIES: '127.0.0.1' },
-      worker: { ...environment, API_KEY_PEPPER: pepper },
+      api: { ...freeside, FREESIDE_TRUSTED_PROXIES: '127.0.0.1' },
+      worker: freeside,
       finn: environment,
     },
   });
+  toApi.retarget(Number(new URL(urlOf(system, 'api-1')).port));
   const signingKey = await plantSigningKey(canaries, join(dir, 'keys'));
   const stage = assemble({
-    ...{ canaries, dir, database, natsUrl: nats.url, vendor, trap, collector, wires, taps },
-    ...{ system, signingKey, communityId, pepper },
+    ...{
+      canaries,
+      dir,
+      database,
+      natsUrl: nats.url,
+      vendor,
+      trap,
+      payments,
+      collector,
+      wires,
+      taps,
+    },
+    ...{ toApi, system, signingKey, communityId, pepper },
     drop: () => Promise.all([database.drop(), redis.drop(), nats.drop()]),
   });
   await stage.start();
@@ -193,6 +211,10 @@ function poolsOf(vendor: FakeOpenAI, trap: VendorTrap): Record<string, { targets
   };
 }
 
+function urlOf(system: System, name: ServiceName): string {
+  return system.members.find((member) => member.name === name)?.url ?? '';
+}
+
 type Parts = Pick<
   Stage,
   | 'canaries'
@@ -200,13 +222,19 @@ type Parts = Pick<
   | 'natsUrl'
   | 'vendor'
   | 'trap'
+  | 'payments'
   | 'collector'
   | 'wires'
   | 'taps'
   | 'system'
   | 'signingKey'
   | 'communityId'
-> & { readonly dir: string; readonly pepper: string; readonly drop: () => Promise<unknown> };
+> & {
+  readonly dir: string;
+  readonly pepper: string;
+  readonly toApi: TcpRelay;
+  readonly drop: () => Promise<unknown>;
+};
 
 function assemble(parts: Parts): Stage & { start(): Promise<void> } {
   const { canaries, system, database, dir } = parts;
@@ -214,8 +242,6 @@ function assemble(parts: Parts): Stage & { start(): Promise<void> } {
   const adminTexts: string[] = [];
   const spools: Buffer[] = [];
   const commandOutputs: string[] = [];
-  const urlOf = (name: ServiceName): string =>
-    system.members.find((member) => member.name === name)?.url ?? '';
   const command: Stage['command'] = async (script, args, env = {}) => {
     const defaults = { DATABASE_URL: database.migratorUrl, API_KEY_PEPPER: parts.pepper };
     const ended = await promisify(execFile)(process.execPath, [join(ROOT, script), ...args], {
@@ -236,8 +262,8 @@ function assemble(parts: Parts): Stage & { start(): Promise<void> } {
   return {
     ...parts,
     ...{ processes, adminTexts, spools, commandOutputs, command, look },
-    apiUrl: urlOf('api-1'),
-    finnUrl: urlOf('finn-1'),
+    apiUrl: urlOf(system, 'api-1'),
+    finnUrl: urlOf(system, 'finn-1'),
     async start() {
       await system.start();
       for (const { name } of system.members)
@@ -261,7 +287,8 @@ function assemble(parts: Parts): Stage & { start(): Promise<void> } {
     async stop() {
       await system.stop();
       await Promise.all([parts.taps.nats.close(), parts.taps.redis.close()]);
-      await Promise.all([parts.vendor.close(), parts.trap.close()]);
+      await Promise.all([parts.vendor.close(), parts.trap.close(), parts.payments.close()]);
+      await parts.toApi.close();
       await Promise.all(Object.values(parts.wires).map((wire) => wire.close()));
       await parts.collector.close();
       await parts.drop();

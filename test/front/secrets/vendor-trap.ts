@@ -46,7 +46,8 @@ export async function startVendorTrap(bait: string): Promise<VendorTrap> {
   };
 }
 
-function spring(mode: TrapMode, bait: string, response: ServerResponse): void {
+/** Answers as `mode` says, with `bait` in each part. */
+export function spring(mode: TrapMode, bait: string, response: ServerResponse): void {
   const stream = { 'content-type': 'text/event-stream', 'x-request-id': bait };
   const json = { 'content-type': 'application/json', 'x-request-id': bait, server: bait };
   const body = JSON.stringify({ error: { message: bait, type: bait, code: bait, param: bait } });
