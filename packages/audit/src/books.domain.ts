@@ -24,6 +24,9 @@ export class Books {
   readonly #communities = new Map<string, CommunityBooks>();
   /** Entries of communities whose balances aren't known. */
   readonly #lastEntries = new Map<string, bigint>();
+  readonly #lastAdjustments = new Map<string, bigint>();
+  /** Communities with entries that no checkpoint has stated the balances after, and since which link. */
+  readonly #uncompared = new Map<string, bigint>();
 
   constructor(options: { readonly fromStart: boolean }) {
     this.#fromStart = options.fromStart;
@@ -31,23 +34,18 @@ export class Books {
 
   /** @returns what is wrong with it, if anything. */
   apply(record: AuditRecord): string | undefined {
-    const { source, community, from, to, amountMicro, id } = record;
-    if (source === 'adjustment' || from === null || to === null) return undefined;
-    const books = this.#of(community);
-    if (books === undefined) return this.#unknown(community, id);
-    // One community's entries are made one after the other; the chain keeps their order.
-    if (id <= books.lastEntry) return `entry ${id} comes after entry ${books.lastEntry}`;
-    books.lastEntry = id;
-    const left = (books.accounts.get(from) ?? 0n) - amountMicro;
-    const arrived = (books.accounts.get(to) ?? 0n) + amountMicro;
-    books.accounts.set(from, left);
-    books.accounts.set(to, arrived);
-    return left < 0n && NEVER_NEGATIVE.has(from)
-      ? `entry ${id} leaves account ${from} of community ${community} at ${left}`
-      : undefined;
+    const { source, from, to } = record;
+    return source === 'adjustment' || from === null || to === null
+      ? this.#adjust(record)
+      : this.#move(record, from, to);
   }
 
-  /** @returns the first account that the records don't add up to, if any. */
+  /**
+   * A checkpoint states no balances, while sealing catches up, or those of every community that has
+   * records since they were stated last.
+   *
+   * @returns the first account that the records don't add up to, or community left out, if any.
+   */
   compare(stated: Checkpoint['balances']): string | undefined {
     for (const { community, accounts } of stated) {
       const books = this.#of(community);
@@ -56,8 +54,18 @@ export class Books {
         const wrong = differing(books.accounts, accounts);
         if (wrong !== undefined) return `community ${community}: ${wrong}`;
       }
+      this.#uncompared.delete(community);
     }
-    return undefined;
+    const [left] = stated.length === 0 ? [] : this.#uncompared;
+    return (
+      left && `community ${left[0]}: its balances are left out, it has records since ${left[1]}`
+    );
+  }
+
+  /** What no checkpoint has confirmed yet: how many communities, and since which link at the earliest. */
+  get uncompared(): { readonly communities: number; readonly since: bigint } | undefined {
+    const [first] = this.#uncompared.values();
+    return first === undefined ? undefined : { communities: this.#uncompared.size, since: first };
   }
 
   /** Of a community; `undefined` while its balances aren't known. */
@@ -71,6 +79,30 @@ export class Books {
     const opened = { accounts: new Map<string, bigint>(), lastEntry: 0n };
     this.#communities.set(community, opened);
     return opened;
+  }
+
+  #adjust({ community, id }: AuditRecord): string | undefined {
+    const last = this.#lastAdjustments.get(community) ?? 0n;
+    if (id <= last) return `adjustment ${id} comes after adjustment ${last}`;
+    this.#lastAdjustments.set(community, id);
+    return undefined;
+  }
+
+  #move(record: AuditRecord, from: string, to: string): string | undefined {
+    const { sequence, community, amountMicro, id } = record;
+    if (!this.#uncompared.has(community)) this.#uncompared.set(community, sequence);
+    const books = this.#of(community);
+    if (books === undefined) return this.#unknown(community, id);
+    // One community's entries are made one after the other; the chain keeps their order.
+    if (id <= books.lastEntry) return `entry ${id} comes after entry ${books.lastEntry}`;
+    books.lastEntry = id;
+    const left = (books.accounts.get(from) ?? 0n) - amountMicro;
+    const arrived = (books.accounts.get(to) ?? 0n) + amountMicro;
+    books.accounts.set(from, left);
+    books.accounts.set(to, arrived);
+    return left < 0n && NEVER_NEGATIVE.has(from)
+      ? `entry ${id} leaves account ${from} of community ${community} at ${left}`
+      : undefined;
   }
 
   #unknown(community: string, id: bigint): string | undefined {
@@ -95,7 +127,7 @@ function differing(
 ): string | undefined {
   for (const kind of new Set([...recomputed.keys(), ...Object.keys(stated)])) {
     const sum = recomputed.get(kind) ?? 0n;
-    const said = stated[kind] ?? 0n;
+    const said = Object.hasOwn(stated, kind) ? (stated[kind] ?? 0n) : 0n;
     if (sum !== said) return `account ${kind} is ${said}, its records add up to ${sum}`;
   }
   return undefined;

@@ -57,6 +57,8 @@ export interface ChainSummary {
   /** Checkpoints that recorded books that did not balance, and the first of them. */
   readonly unbalanced: number;
   readonly firstUnbalanced: bigint | undefined;
+  /** Communities whose records no checkpoint has stated balances after, and since which link. */
+  readonly uncompared: { readonly communities: number; readonly since: bigint } | undefined;
 }
 
 /**
@@ -65,7 +67,7 @@ export interface ChainSummary {
  */
 export class ChainVerifier {
   readonly #keys: ReadonlyMap<string, CheckpointKey>;
-  readonly #anchors: ReadonlyMap<bigint, string>;
+  readonly #anchors: readonly Head[];
   readonly #books: Books;
   #head: Head;
   #batchFirst: bigint;
@@ -81,7 +83,7 @@ export class ChainVerifier {
     this.#head = options.after ?? { sequence: 0n, hash: GENESIS_HASH };
     this.#batchFirst = this.#head.sequence + 1n;
     this.#keys = new Map(options.keys?.map((key) => [key.kid, key]));
-    this.#anchors = new Map(options.anchors?.map(({ sequence, hash }) => [sequence, hash]));
+    this.#anchors = options.anchors ?? [];
     this.#books = new Books({ fromStart: this.#head.sequence === 0n });
     this.#checkAnchor();
   }
@@ -130,6 +132,7 @@ export class ChainVerifier {
       openRecords: Number(this.#head.sequence + 1n - this.#batchFirst),
       unbalanced: this.#unbalanced,
       firstUnbalanced: this.#firstUnbalanced,
+      uncompared: this.#books.uncompared,
     };
   }
 
@@ -180,9 +183,11 @@ export class ChainVerifier {
   }
 
   #checkAnchor(): void {
-    const noted = this.#anchors.get(this.#head.sequence);
-    if (noted === undefined || noted === this.#head.hash) return;
-    this.#found('anchor', this.#head.sequence, `its hash was noted as ${noted} before`);
+    const { sequence, hash } = this.#head;
+    const noted = this.#anchors.find((head) => head.sequence === sequence && head.hash !== hash);
+    if (noted !== undefined) {
+      this.#found('anchor', sequence, `its hash was noted as ${noted.hash} before`);
+    }
   }
 
   #found(code: FindingCode, sequence: bigint, detail: string): Finding {

@@ -21,7 +21,9 @@ export function isSignedBy(
 ): boolean {
   const bytes = Buffer.from(signature.value, 'base64url');
   const how = { key: key.publicKey, dsaEncoding: 'ieee-p1363' } as const;
-  return bytes.length === 64 && verify('sha256', signingInput(sequence, linkHash), how, bytes);
+  // Base64url of 64 bytes leaves four bits over, which nobody may write something into.
+  const isCanonical = bytes.length === 64 && bytes.toString('base64url') === signature.value;
+  return isCanonical && verify('sha256', signingInput(sequence, linkHash), how, bytes);
 }
 
 /**

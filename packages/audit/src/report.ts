@@ -17,7 +17,7 @@ export function exitCodeOf({ broken, summary }: Verdict): number {
 /** In words, one fact a line. `keys`: how many were given. */
 export function describeVerdict({ broken, summary, after }: Verdict, keys: number): string {
   if (broken !== undefined || summary === undefined) return describeBroken(broken);
-  const { head, records, checkpoints, signed, lastSigned } = summary;
+  const { head, records, checkpoints, signed, lastSigned, uncompared } = summary;
   const begins = (after?.sequence ?? 0n) + 1n;
   const lines = [
     `intact: ${records} records and ${checkpoints} checkpoints, sequences ${begins} to ${head.sequence}`,
@@ -26,6 +26,14 @@ export function describeVerdict({ broken, summary, after }: Verdict, keys: numbe
     lines.push('it does not begin at the beginning: what came before was not checked');
   }
   lines.push(describeSignatures(signed, checkpoints, lastSigned, keys));
+  if (lastSigned !== undefined && lastSigned.sequence < head.sequence) {
+    lines.push(`nothing vouches yet for what comes after sequence ${lastSigned.sequence}`);
+  }
+  if (uncompared !== undefined) {
+    lines.push(
+      `NOT COMPARED with the books: ${uncompared.communities} communities, since sequence ${uncompared.since}; a later checkpoint will state them`,
+    );
+  }
   if (summary.firstUnbalanced !== undefined) {
     lines.push(
       `THE BOOKS DID NOT BALANCE at ${summary.unbalanced} checkpoints, first at sequence ${summary.firstUnbalanced}`,

@@ -115,6 +115,7 @@ describe('the first wrong line is named', () => {
       'malformed',
     ],
     ['the header', 1, '"last":"8"', '"last":"08"', 'malformed'],
+    ['what the header goes on from', 1, '"previous":"0', '"previous":"1', 'malformed'],
   ] as const)('when %s was changed', async (_, line, from, to, code) => {
     expect(await brokenBy(replaced(lines, line, from, to))).toEqual({ line, code });
   });
@@ -187,6 +188,47 @@ describe('the first wrong line is named', () => {
     expect(await brokenBy(trail.all())).toEqual({ line: 3, code: 'books' });
   });
 
+  it('when an adjustment comes twice under a new sequence', async () => {
+    const trail = new TrailWriter();
+    trail.entry(mint(ONE, 10n));
+    trail.adjustment(ONE, -3n);
+    trail.adjustment(ONE, -3n, { id: 2n });
+    trail.checkpoint();
+    expect(await brokenBy(trail.all())).toEqual({ line: 4, code: 'books' });
+  });
+
+  it('when a checkpoint leaves out a community of its batch', async () => {
+    const trail = new TrailWriter();
+    trail.entry(mint(ONE, 10n));
+    trail.entry(mint(TWO, 7n));
+    trail.checkpoint({
+      balances: [{ community: ONE, accounts: { available: 10n, minted: -10n } }],
+    });
+    expect(await brokenBy(trail.all())).toEqual({ line: 4, code: 'balance' });
+  });
+
+  it('or nothing is, and it says what no checkpoint has confirmed yet', async () => {
+    const trail = new TrailWriter();
+    trail.entry(mint(ONE, 10n));
+    trail.checkpoint({ balances: [] });
+    expect((await verify(trail.all())).summary?.uncompared).toEqual({ communities: 1, since: 1n });
+    trail.entry(mint(TWO, 7n));
+    trail.checkpoint();
+    const { broken, summary } = await verify(trail.all());
+    expect([broken, summary?.uncompared]).toEqual([undefined, undefined]);
+  });
+
+  it('when two heads were noted for one place', async () => {
+    const { head } = smallTrail();
+    const other = { sequence: head.sequence, hash: GENESIS_HASH };
+    for (const anchors of [
+      [head, other],
+      [other, head],
+    ]) {
+      expect(await brokenBy(lines, { anchors })).toEqual({ line: 9, code: 'anchor' });
+    }
+  });
+
   it('when a batch claims records of another', async () => {
     const trail = smallTrail();
     trail.entry(mint(ONE, 1n));
@@ -224,9 +266,39 @@ describe('signatures', () => {
 
   it('may be required', async () => {
     const unsigned = smallTrail().all();
-    expect(await brokenBy(unsigned, { keys })).toBeUndefined();
     expect(await brokenBy(unsigned, { keys, requireSignature: true })).toEqual({
       line: 10,
+      code: 'signature',
+    });
+    const longer = smallTrail(signer);
+    longer.entry(mint(ONE, 1n));
+    longer.checkpoint();
+    const rest = { from: `"kid":"${signer.key.kid}"`, to: '"kid":null' };
+    const last = replaced(longer.all(), 11, rest.from, rest.to).map((line, index) =>
+      index === 10 ? line.replace(/"signature":"[^"]+"/, '"signature":null') : line,
+    );
+    expect(await brokenBy(last, { keys })).toBeUndefined();
+    expect((await verify(last, { keys })).summary?.lastSigned?.sequence).toBe(8n);
+    expect(await brokenBy(last, { keys, requireSignature: true })).toEqual({
+      line: 12,
+      code: 'signature',
+    });
+  });
+
+  it('that were all taken out are missed once a key is given', async () => {
+    const forged = rechained(replaced(smallTrail().all(), 3, '"kind":"hold"', '"kind":"mold"'));
+    expect(await brokenBy(forged, { keys })).toEqual({ line: 10, code: 'signature' });
+    expect(await brokenBy(new TrailWriter().all(), { keys })).toBeUndefined();
+  });
+
+  it('have one way to be written', async () => {
+    const [given = ''] = /"signature":"[^"]+"/.exec(lines[8]!) ?? [];
+    const at = given.length - 2;
+    const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+    const next = letters[letters.indexOf(given[at]!) + 1]!;
+    const same = given.slice(0, at) + next + given.slice(at + 1);
+    expect(await brokenBy(replaced(lines, 9, given, same), { keys })).toEqual({
+      line: 9,
       code: 'signature',
     });
   });

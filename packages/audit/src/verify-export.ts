@@ -1,8 +1,10 @@
 import { ChainVerifier, type ChainSummary, type Finding, type Head } from './chain-verifier.ts';
 import type { CheckpointKey } from './checkpoint-signature.ts';
+import { GENESIS_HASH } from './line.domain.ts';
 import { parseHeader } from './parse-line.domain.ts';
 
 export interface VerifyOptions {
+  /** Who may have signed. With any, something in the trail must be signed. */
   readonly keys?: readonly CheckpointKey[];
   readonly anchors?: readonly Head[];
   /** The last checkpoint must be signed by one of the keys. */
@@ -73,15 +75,16 @@ class ExportVerification {
 
   #begin(line: string): void {
     const header = parseHeader(line);
-    if (header === undefined) {
+    const isHeader =
+      header !== undefined && (header.after > 0n || header.previous === GENESIS_HASH);
+    if (!isHeader) {
       this.#note({ code: 'malformed', sequence: 0n, detail: 'it is not the header of an export' });
       return;
     }
     this.#last = header.last;
     this.#after = { sequence: header.after, hash: header.previous };
     this.#chain = new ChainVerifier({
-      // At the beginning there is nothing to go on from, whatever the header says.
-      ...(header.after === 0n ? {} : { after: this.#after }),
+      after: this.#after,
       keys: this.#options.keys ?? [],
       anchors: this.#options.anchors ?? [],
     });
@@ -107,7 +110,8 @@ class ExportVerification {
     if (this.#chain === undefined) {
       return { code: 'truncated', sequence: 0n, detail: 'there is no header' };
     }
-    const { head, openRecords, lastSigned } = this.#chain.summary();
+    const summary = this.#chain.summary();
+    const { head, openRecords } = summary;
     const sequence = head.sequence + 1n;
     if (openRecords > 0) {
       const detail = `the checkpoint after the last ${openRecords} records is missing`;
@@ -122,8 +126,18 @@ class ExportVerification {
       const detail = `it ends before sequence ${beyond.sequence}, which was noted before`;
       return { code: 'truncated', sequence, detail };
     }
-    if (this.#options.requireSignature === true && lastSigned?.sequence !== head.sequence) {
+    return this.#unsigned(summary);
+  }
+
+  /** Whoever makes a trail anew without the key leaves signatures out. */
+  #unsigned({ head, checkpoints, lastSigned }: ChainSummary): Finding | undefined {
+    const { keys = [], requireSignature } = this.#options;
+    const sequence = head.sequence + 1n;
+    if (requireSignature === true && lastSigned?.sequence !== head.sequence) {
       return { code: 'signature', sequence, detail: 'the last checkpoint is not signed' };
+    }
+    if (keys.length > 0 && checkpoints > 0 && lastSigned === undefined) {
+      return { code: 'signature', sequence, detail: 'nothing in it is signed' };
     }
     return undefined;
   }

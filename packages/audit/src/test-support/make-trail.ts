@@ -65,11 +65,19 @@ export class TrailWriter {
     this.#record({ source: 'entry', id: this.#entry, ...move, ...change });
   }
 
-  adjustment(community: string, amountMicro: bigint): void {
+  adjustment(community: string, amountMicro: bigint, change: Partial<AuditRecord> = {}): void {
     const none = { from: null, to: null } as const;
     this.#entry += 1n;
     const id = this.#entry;
-    this.#record({ source: 'adjustment', id, community, kind: 'expiry', amountMicro, ...none });
+    this.#record({
+      source: 'adjustment',
+      id,
+      community,
+      kind: 'expiry',
+      amountMicro,
+      ...none,
+      ...change,
+    });
   }
 
   checkpoint(change: Partial<Checkpoint> = {}): void {
