@@ -40,15 +40,11 @@ export async function runBuyer(loop: BuyerLoop): Promise<void> {
   await pause(prng.int(0, THINK_MS.most), loop.stopping);
   for (let turn = 0; !loop.stopping.aborted; turn += 1) {
     const purchase = await purchaseOf(loop, prng, turn);
-    const ending = loop.community.prepaid ? drawPrepaid(prng) : prng.pick(ENDINGS);
+    // Refunded when some of it has been spent: a debt, which the next purchase pays.
+    const ending = loop.community.prepaid ? 'refunded' : prng.pick(ENDINGS);
     if (purchase !== undefined) await playStory(loop, { purchase, ending, prng });
     await pause(prng.int(THINK_MS.least, THINK_MS.most), loop.stopping);
   }
-}
-
-/** Mostly refunded when some of it has been spent: debts, which the next purchase pays. */
-function drawPrepaid(prng: Prng): Ending {
-  return prng.next() < 0.7 ? 'refunded' : 'finished';
 }
 
 /** Undefined when nobody would sell it. */

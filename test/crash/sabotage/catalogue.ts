@@ -71,7 +71,10 @@ export const SABOTAGES: Readonly<Record<string, Sabotage>> = {
     what: 'a payment is credited each time that it is said to have finished',
     sql: [
       without('crypto_payments', 'crypto_payments_credits_mint_event_id_key'),
-      without('credit_lots', 'credit_lots_source_ref_key'),
+      replaced('mint_payment', {
+        fragment: `'payment:' || p.id, remaining, remaining`,
+        replacement: `'payment:' || p.id || ':' || gen_random_uuid(), remaining, remaining`,
+      }),
       // Decided on what stood before the other one was applied, and applied all the same.
       replaced('apply_payment_decision', {
         fragment: 'IF p.id IS NULL OR p.version <> seen_version THEN',
