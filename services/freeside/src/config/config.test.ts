@@ -53,6 +53,14 @@ describe('the configuration', () => {
     expect(() => toConfig(load(change))).toThrow(name);
   });
 
+  it.each(['https://u:hunter3@h', 'https://h/v1', 'ftp://h', 'https://h?k=hunter3'])(
+    'takes no more than an origin for the vendor: %s',
+    (origin) => {
+      expect(() => load({ NOWPAYMENTS_BASE_URL: origin })).toThrow('NOWPAYMENTS_BASE_URL');
+      expect(() => load({ NOWPAYMENTS_BASE_URL: origin })).not.toThrow('hunter3');
+    },
+  );
+
   it('keeps secrets from being printed', () => {
     const secrets = toSecrets(load());
     expect(`${JSON.stringify(secrets)} ${String(secrets.databaseUrl)}`).not.toContain('hunter2');

@@ -9,6 +9,9 @@ import {
 } from '@arrakis/service-kit';
 import { Type, type Static } from 'typebox';
 
+/** Without credentials: who fails to use them tells the whole URL. */
+const ORIGIN = '^https?://[^/@?#]+$';
+
 /** Every variable that freeside reads; `.env.example` is made from this. */
 export const FreesideEnv = Type.Object({
   ...COMMON_VARIABLES,
@@ -62,13 +65,13 @@ export const FreesideEnv = Type.Object({
   FREESIDE_PUBLIC_URL: Type.Optional(
     Type.String({
       description: 'Origin under which the internet reaches the API; payments need it',
-      pattern: '^https?://[^/]+$',
+      pattern: ORIGIN,
       maxLength: 300,
     }),
   ),
   NOWPAYMENTS_BASE_URL: Type.String({
     description: 'Origin of the payment vendor',
-    pattern: '^https?://[^/]+$',
+    pattern: ORIGIN,
     default: 'https://api.nowpayments.io',
   }),
   NOWPAYMENTS_API_KEY: Type.Optional(
