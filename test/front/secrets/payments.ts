@@ -165,7 +165,7 @@ async function askBadly({ talker, stage }: Scene): Promise<void> {
   const paths = [
     `${PAYMENTS}?cursor=${said('cursor')}`,
     `${PAYMENTS}?limit=${said('limit')}`,
-    `${PAYMENTS}?${said('query')}=1`,
+    `${PAYMENTS}?unknown=${said('query')}`,
     `${PAYMENTS}/${said('id')}`,
     `${PAYMENTS}/${stage.canaries.wallet('id of a payment')}`,
     `${PAYMENTS}/${said('long id')}${'x'.repeat(300)}`,
