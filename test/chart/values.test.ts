@@ -141,6 +141,7 @@ describe.skipIf(helm === undefined)('the chart refuses', () => {
     ['a Prometheus that is no URL', { 'gonogo.config.prometheusUrl': 'x:9090' }, /prometheusUrl/],
     ['answers for nothing', { 'gonogo.config.answers': '0' }, /\/gonogo\/config\/answers/],
     ['definitions that go with the release', { 'crds.keep': 'false' }, /\/crds\/keep/],
+    ['a public address with a path', { 'payments.publicUrl': 'https://x.example/y' }, /publicUrl/],
     ['a flag that nobody knows', { 'flags.FEATURE_X': 'true' }, /FEATURE_X/],
   ])('%s, by its name', (_what, settings, message) => {
     const { code, errors } = refuse('kind', settings);

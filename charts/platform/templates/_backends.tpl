@@ -79,6 +79,65 @@ postgres://{{ index . 1 }}:$(DATABASE_PASSWORD)@{{ include "platform.name" (list
   value: {{ ternary $root.Values.nats.replicas $root.Values.external.nats.streamReplicas $root.Values.nats.enabled | quote }}
 {{- end -}}
 
+{{/* What sells credits: nothing where no Secret is named. Both roles of freeside ask the vendor. */}}
+{{- define "platform.paymentsEnv" -}}
+{{- with .Values.secrets.payments -}}
+- name: NOWPAYMENTS_API_KEY
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: api-key
+- name: NOWPAYMENTS_IPN_SECRET
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: ipn-secret
+- name: NOWPAYMENTS_BASE_URL
+  value: {{ $.Values.payments.baseUrl | quote }}
+- name: FREESIDE_PUBLIC_URL
+  value: {{ include "platform.publicUrl" $ | quote }}
+{{- end -}}
+{{- end -}}
+
+{{/* Signs in for the vendor's list of payments: the worker's alone, and only where it is in the Secret. */}}
+{{- define "platform.paymentAccountEnv" -}}
+{{- with .Values.secrets.payments -}}
+- name: NOWPAYMENTS_EMAIL
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: email
+      optional: true
+- name: NOWPAYMENTS_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: password
+      optional: true
+{{- end -}}
+{{- end -}}
+
+{{- define "platform.publicUrl" -}}
+{{- if .Values.payments.publicUrl -}}
+{{ .Values.payments.publicUrl }}
+{{- else if .Values.ingress.enabled -}}
+https://{{ .Values.ingress.host }}
+{{- else if .Values.httpRoute.enabled -}}
+https://{{ first .Values.httpRoute.hostnames }}
+{{- else -}}
+{{- fail "payments.publicUrl: say where the internet reaches the api, for the vendor reports to it (or enable ingress or httpRoute)" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Name of the Secret with the key of the audit trail; nothing where it is not signed. */}}
+{{- define "platform.auditSecret" -}}
+{{- if .Values.secrets.audit -}}
+{{ .Values.secrets.audit }}
+{{- else if .Values.secrets.generate -}}
+{{ include "platform.name" (list . "audit") }}
+{{- end -}}
+{{- end -}}
+
 {{/* Variables that every service of ours reads. */}}
 {{- define "platform.commonEnv" -}}
 - name: NODE_ENV
