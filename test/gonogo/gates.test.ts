@@ -50,13 +50,15 @@ describe('a platform that works', () => {
     expect(stranger.output).toContain(`signed by ${kid}`);
   });
 
-  it('is no go as long as features are missing', async () => {
+  it('is no go as long as features are missing, or not set up', async () => {
     const names = 'payments,discord,dashboard,audit,monitoring,rollback';
     const run = await runGates(world, names);
     expect(run.code).toBe(2);
     expect(new Set(run.outcomes.map((one) => one.split(' ')[1]))).toEqual(
       new Set(['inconclusive']),
     );
+    expect(run.reasonOf('payments')).toContain('payments are not configured here');
+    expect(run.reasonOf('audit')).toContain('unsigned');
     expect(run.reasonOf('monitoring')).toContain('PROMETHEUS_URL');
     expect(run.reasonOf('rollback')).toContain('GONOGO_RELEASE');
   });

@@ -1,11 +1,13 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { createPool, withTransaction } from '@arrakis/postgres';
+import { createPool, withTransaction, type Queryable } from '@arrakis/postgres';
 import { secretTexts, type GonogoConfig } from './config/config.ts';
 import type { Gate, GateName } from './gate.domain.ts';
-import { createGates } from './gates/catalogue.ts';
+import { createGates, type Tables } from './gates/catalogue.ts';
+import { readBatch, unsealedSeconds } from './probes/audit-trail.store.ts';
 import { checkBooks } from './probes/books.store.ts';
+import { checkPayments } from './probes/payments.store.ts';
 import { buildReport } from './report/build.ts';
 import { openReportKey } from './report/report-key.ts';
 import type { SignedReport } from './report/report.schema.ts';
@@ -28,10 +30,10 @@ export async function run(
   print: Print,
 ): Promise<number> {
   const key = openReportKey(config.signingKey?.reveal(), CLOCK.now());
-  const books = openBooks(config);
+  const database = openDatabase(config);
   const startedAt = CLOCK.now();
   try {
-    const gates = createGates(config, books?.check).filter(({ name }) => names.includes(name));
+    const gates = createGates(config, database?.tables).filter(({ name }) => names.includes(name));
     const ran = await runGates(gates, CLOCK);
     const report = buildReport(ran, {
       target: config.freesideUrl,
@@ -44,7 +46,7 @@ export async function run(
     await deliver(signReport(report, key), config.reportFile, print);
     return EXIT_CODES[report.verdict];
   } finally {
-    await books?.close();
+    await database?.close();
   }
 }
 
@@ -80,22 +82,36 @@ async function deliver(signed: SignedReport, file: string, print: Print): Promis
   print(`Report: ${file}`);
 }
 
-function openBooks({ databaseUrl }: GonogoConfig) {
+interface Database {
+  readonly tables: Tables;
+  readonly close: () => Promise<void>;
+}
+
+function openDatabase({ databaseUrl }: GonogoConfig): Database | undefined {
   if (databaseUrl === undefined) return undefined;
   const pool = createPool({
     url: databaseUrl.reveal(),
-    max: 1,
+    // The gates that read run beside each other.
+    max: 3,
     applicationName: 'gonogo',
     // The query that was under way rejects by itself.
     onError: () => undefined,
   });
-  const check = () =>
+  const read = <Result>(work: (tx: Queryable) => Promise<Result>): Promise<Result> =>
     withTransaction(pool, async (tx) => {
       // For this transaction: PgBouncer takes no such setting when a connection begins.
       await tx.query(`SELECT set_config('statement_timeout', $1, true)`, [
         String(STATEMENT_TIMEOUT_MS),
       ]);
-      return checkBooks(tx);
+      return work(tx);
     });
-  return { check, close: () => pool.end() };
+  const tables: Tables = {
+    checkBooks: () => read(checkBooks),
+    checkPayments: () => read(checkPayments),
+    trail: {
+      batchAfter: (sequence) => read((tx) => readBatch(tx, sequence)),
+      unsealedSeconds: () => read(unsealedSeconds),
+    },
+  };
+  return { tables, close: () => pool.end() };
 }

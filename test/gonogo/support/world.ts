@@ -11,7 +11,7 @@ import {
 } from '@arrakis/testkit';
 import type { Pool } from 'pg';
 import { seedDemo } from '../../../scripts/lib/demo.ts';
-import { createSystem, type System } from '../../support/system.ts';
+import { createSystem, type System, type SystemOptions } from '../../support/system.ts';
 
 /** The system as real processes, with all that gates and load need to reach it. */
 export interface World {
@@ -38,7 +38,8 @@ export function modelOf(pool: (typeof POOL_NAMES)[number]): string {
   return `fake-${pool}`;
 }
 
-export async function startWorld(): Promise<World> {
+/** @param env added to the environment of each process of that kind */
+export async function startWorld(env: SystemOptions['env'] = {}): Promise<World> {
   const dir = await mkdtemp(join(tmpdir(), 'arrakis-gonogo-'));
   const vendor = await startFakeOpenAI({
     models: Object.fromEntries(POOL_NAMES.map((pool) => [modelOf(pool), {}])),
@@ -65,6 +66,7 @@ export async function startWorld(): Promise<World> {
     ),
     vendorKey: vendor.apiKey,
     output: () => 'ignore',
+    env,
   });
   const apiKey = await system.createApiKey('demo');
   await system.start();

@@ -18,6 +18,8 @@ export interface GonogoConfig {
   readonly apiKey: Secret | undefined;
   readonly databaseUrl: Secret | undefined;
   readonly signingKey: Secret | undefined;
+  /** Public ones. */
+  readonly auditKeys: string | undefined;
 }
 
 export interface ClusterConfig {
@@ -43,6 +45,7 @@ export function toConfig(env: GonogoEnv): GonogoConfig {
     apiKey: env.GONOGO_API_KEY,
     databaseUrl: env.DATABASE_URL,
     signingKey: env.GONOGO_SIGNING_KEY,
+    auditKeys: env.GONOGO_AUDIT_KEYS?.reveal(),
   });
 }
 

@@ -67,6 +67,12 @@ export const GonogoEnv = Type.Object({
   PROMETHEUS_URL: Type.Optional(
     Type.String({ description: 'Prometheus that has our rules', pattern: HTTP_URL }),
   ),
+  GONOGO_AUDIT_KEYS: Type.Optional(
+    SecretString({
+      description: 'Public keys (PEM, one after the other) that may have signed the audit trail',
+      maxLength: 8000,
+    }),
+  ),
   GONOGO_REPORT_FILE: Type.String({
     description: 'Where the signed report is written; - prints it as the last line',
     maxLength: 4096,

@@ -5,22 +5,29 @@ import type { BooksCheck } from '../probes/books.store.ts';
 import type { Cluster } from '../probes/cluster.ts';
 import { freesideClient } from '../probes/freeside.client.ts';
 import { readActiveKey } from '../probes/key-store.ts';
+import type { PaymentsCheck } from '../probes/payments.store.ts';
 import { prometheusClient } from '../probes/prometheus.client.ts';
 import type { Replicas } from '../probes/replicas.domain.ts';
+import { auditGate, type AuditTrail } from './audit.ts';
 import { authGate } from './auth.ts';
 import { billingGate } from './billing.ts';
 import { healthGate } from './health.ts';
 import { inferenceGate } from './inference.ts';
 import { monitoringGate } from './monitoring.ts';
 import { notBuiltGate } from './not-built.ts';
+import { paymentsGate } from './payments.ts';
 import { platformGate } from './platform.ts';
 import { rollbackGate } from './rollback.ts';
 
+/** What gates read of the tables. */
+export interface Tables {
+  readonly checkBooks: () => Promise<BooksCheck>;
+  readonly checkPayments: () => Promise<PaymentsCheck>;
+  readonly trail: AuditTrail;
+}
+
 /** All eleven gates, wired. Nothing is asked before they run. */
-export function createGates(
-  config: GonogoConfig,
-  checkBooks: (() => Promise<BooksCheck>) | undefined,
-): readonly Gate[] {
+export function createGates(config: GonogoConfig, tables: Tables | undefined): readonly Gate[] {
   const { freesideUrl, finnUrls, deadlineMs, apiKey, prometheusUrl, keyStoreDir } = config;
   const freeside = apiKey === undefined ? undefined : freesideClient(freesideUrl, apiKey);
   const cluster = clusterOf(config);
@@ -36,11 +43,17 @@ export function createGates(
       deadlineMs,
     }),
     inferenceGate({ freeside, deadlineMs }),
-    billingGate({ freeside, checkBooks, answers: config.answers, deadlineMs }),
-    notBuiltGate('payments', 'does a paid invoice mint credits, once', 'payments'),
+    billingGate({ freeside, checkBooks: tables?.checkBooks, answers: config.answers, deadlineMs }),
+    paymentsGate({
+      freesideUrl,
+      freeside,
+      checkPayments: tables?.checkPayments,
+      now: () => new Date(),
+      deadlineMs,
+    }),
     notBuiltGate('discord', 'does /my-agent open a thread', 'bots'),
     notBuiltGate('dashboard', 'does the admin API return data', 'admin pages'),
-    notBuiltGate('audit', 'can the audit chain be exported and verified', 'audit exports'),
+    auditGate({ trail: tables?.trail, keys: config.auditKeys, deadlineMs }),
     platformGate({ freesideUrl, freeside, deadlineMs }),
     monitoringGate({
       prometheus: prometheusUrl === undefined ? undefined : prometheusClient(prometheusUrl),

@@ -4,6 +4,7 @@ export interface BalanceView {
   readonly held: bigint;
   readonly spent: bigint;
   readonly expired: bigint;
+  readonly refunded: bigint;
   readonly minted: bigint;
 }
 
@@ -17,7 +18,7 @@ export interface ReceiptView {
   readonly completionTokens: number;
 }
 
-const NAMES = ['available', 'held', 'spent', 'expired', 'minted'] as const;
+const NAMES = ['available', 'held', 'spent', 'expired', 'refunded', 'minted'] as const;
 const TERMINAL: readonly string[] = ['finalized', 'released', 'orphan_released'];
 const MICRO = /^(0|[1-9][0-9]*)$/;
 
@@ -27,10 +28,12 @@ export function isSettled({ status }: ReceiptView): boolean {
 
 /** @returns `undefined` for anything but a balance. */
 export function parseBalance(body: unknown): BalanceView | undefined {
-  const [available, held, spent, expired, minted] = NAMES.map((name) => microOf(body, name));
+  const [available, held, spent, expired, refunded, minted] = NAMES.map((name) =>
+    microOf(body, name),
+  );
   if (available === undefined || held === undefined || spent === undefined) return undefined;
-  if (expired === undefined || minted === undefined) return undefined;
-  return { available, held, spent, expired, minted };
+  if (expired === undefined || refunded === undefined || minted === undefined) return undefined;
+  return { available, held, spent, expired, refunded, minted };
 }
 
 /** @returns `undefined` for anything but a receipt. */
@@ -49,7 +52,7 @@ export function parseReceipt(body: unknown): ReceiptView | undefined {
 
 /** Everything that was ever minted is somewhere. */
 export function balanceFaults(view: BalanceView): string[] {
-  const sum = view.available + view.held + view.spent + view.expired;
+  const sum = view.available + view.held + view.spent + view.expired + view.refunded;
   if (sum === view.minted) return [];
   return [`the balance is off by ${String(sum - view.minted)}: minted ${String(view.minted)}`];
 }

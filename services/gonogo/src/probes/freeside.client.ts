@@ -9,6 +9,8 @@ export interface FreesideClient {
   streamChat(model: string, signal: AbortSignal): Promise<StreamedAnswer>;
   balance(signal: AbortSignal): Promise<HttpAnswer>;
   receipt(requestId: string, signal: AbortSignal): Promise<HttpAnswer>;
+  /** Asks for an invoice; the same key never asks for a second one. */
+  buy(pack: string, idempotencyKey: string, signal: AbortSignal): Promise<HttpAnswer>;
 }
 
 export interface ChatAnswer {
@@ -32,6 +34,8 @@ export interface StreamedAnswer extends ChatAnswer {
 
 /** A model may be slow; this is longer than freeside's own limit for an answer. */
 const ANSWER_TIMEOUT_MS = 75_000;
+/** freeside gives the payment vendor ten seconds. */
+const INVOICE_TIMEOUT_MS = 15_000;
 const MAX_TOKENS = 16;
 const PROMPT = 'Say one short sentence.';
 
@@ -56,6 +60,14 @@ export function freesideClient(url: string, apiKey: Secret): FreesideClient {
     balance: (signal) => ask(`${url}/api/v1/balance`, { headers: headers(), signal }),
     receipt: (requestId, signal) =>
       ask(`${url}/api/v1/usage/${encodeURIComponent(requestId)}`, { headers: headers(), signal }),
+    buy: (pack, idempotencyKey, signal) =>
+      ask(`${url}/api/v1/payments`, {
+        method: 'POST',
+        headers: { ...headers(), 'idempotency-key': idempotencyKey },
+        body: { pack },
+        signal,
+        timeoutMs: INVOICE_TIMEOUT_MS,
+      }),
     async chat(model, signal) {
       const answer = await ask(chatUrl, chatOf(model, {}, signal));
       const content = at(answer.json, 'choices', 0, 'message', 'content');

@@ -68,7 +68,14 @@ describe('a streamed answer', () => {
 });
 
 describe('the books', () => {
-  const balance = { available: '5', held: '1', spent: '3', expired: '1', minted: '10' };
+  const balance = {
+    available: '5',
+    held: '1',
+    spent: '3',
+    expired: '1',
+    refunded: '2',
+    minted: '12',
+  };
   const receipt = {
     requestId: 'r',
     status: 'finalized',
