@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { ANSWERED_ONCE, REPORTED } from '../audit/carriers.ts';
 import { CHARGED_ONCE } from '../audit/charges.ts';
 import { CONSERVATION, OVERDRAFT, TERMINAL, VIEWS } from '../audit/equations.ts';
-import { MINTED_ONCE } from '../audit/payments.ts';
+import { MINTED_ONCE, NOTICES_KEPT } from '../audit/payments.ts';
 import { DURING_LOAD } from '../audit/snapshot.ts';
 import type { Sabotage } from '../types.ts';
 
@@ -94,6 +94,11 @@ export const SABOTAGES: Readonly<Record<string, Sabotage>> = {
       }),
     ],
     breaks: [MINTED_ONCE],
+  },
+  'answer-before-commit': {
+    what: 'an api answers a notice before what it means has committed',
+    env: { api: hooked('answer-before-commit') },
+    breaks: [NOTICES_KEPT],
   },
   'replay-guard': {
     what: 'finn serves a token and a reservation as often as they come',

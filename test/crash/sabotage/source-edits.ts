@@ -13,6 +13,12 @@ export const SOURCE_EDITS: Readonly<Record<string, SourceEdit>> = {
     fragment: 'const result = await this.#options.settle(toSettlement(event));',
     replacement: 'message.ack(); const result = await this.#options.settle(toSettlement(event));',
   },
+  'answer-before-commit': {
+    file: 'services/freeside/src/features/payments/intake.service.ts',
+    fragment: 'return await this.#apply(payment, report, decision, kept);',
+    replacement: `void this.#apply(payment, report, decision, kept).catch(() => undefined);
+      return { kind: 'applied', paymentId: payment.id, decision };`,
+  },
   'replay-guard': {
     file: 'services/finn/src/features/s2s-auth/replay.store.ts',
     fragment: `if redis.call('EXISTS', KEYS[1]) == 1 then return 'jti' end
