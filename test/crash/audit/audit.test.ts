@@ -229,6 +229,64 @@ describe('the audit', () => {
     );
   });
 
+  describe('of what was bought, and partly refunded', () => {
+    const move = (from: string, to: string, amount: bigint, kind: string) => ({
+      ...entries[0]!,
+      from_kind: from,
+      to_kind: to,
+      amount_micro: amount,
+      kind,
+    });
+    const account = (kind: string, balance: bigint) => ({
+      community_id: C,
+      kind,
+      balance_micro: balance,
+    });
+    const bought: Pick<Books, 'accounts' | 'entries' | 'lots'> = {
+      accounts: [
+        ...withBalance('available', 105n - 30n),
+        account('crypto_receipts', -100n),
+        account('bonus', -5n),
+        account('refunded', 30n),
+      ],
+      entries: [
+        ...entries,
+        move('crypto_receipts', 'available', 100n, 'mint'),
+        move('bonus', 'available', 5n, 'bonus'),
+        move('available', 'refunded', 30n, 'refund'),
+      ],
+      lots: [
+        ...lots,
+        {
+          id: 'l-2',
+          community_id: C,
+          original_micro: 105n,
+          remaining_micro: 75n,
+          allocated_micro: 0n,
+          adjusted_micro: -30n,
+        },
+      ],
+    };
+
+    it('finds nothing wrong with right books', () => {
+      expect(broken({ books: bought })).toEqual([]);
+    });
+
+    it.each(['crypto_receipts', 'bonus', 'refunded'])('finds a %s that is off', (kind) => {
+      const off = bought.accounts.map((row) =>
+        row.kind === kind ? { ...row, balance_micro: row.balance_micro + 1n } : row,
+      );
+      expect(broken({ books: { ...bought, accounts: off } })).toEqual([ENTRIES, CONSERVATION]);
+    });
+
+    it('finds receipts that stand above zero', () => {
+      const above = bought.accounts.map((row) =>
+        row.kind === 'bonus' ? { ...row, balance_micro: 5n } : row,
+      );
+      expect(broken({ books: { ...bought, accounts: above } })).toContain(OVERDRAFT);
+    });
+  });
+
   it('finds an overdrawn account', () => {
     expect(broken({ books: { accounts: withBalance('available', -MINTED) } })).toContain(OVERDRAFT);
   });
