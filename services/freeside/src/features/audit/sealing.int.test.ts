@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { PoolClient } from 'pg';
+import { createPool } from '@arrakis/postgres';
+import type { Pool, PoolClient } from 'pg';
 import {
   balances,
   letTimePass,
@@ -91,6 +92,22 @@ async function end(client: PoolClient, how: 'COMMIT' | 'ROLLBACK' = 'COMMIT'): P
   await client.query(how);
   open.delete(client);
   client.release();
+}
+
+const migratorUrl = (): string => fixture.database.migratorUrl;
+
+function newPool(url: string, applicationName: string): Pool {
+  return createPool({ url, max: 1, applicationName, onError: () => undefined });
+}
+
+/** Whether its statement is longer under way than it may be by its own settings. */
+async function hasWaited(applicationName: string): Promise<boolean> {
+  const { rows } = await fixture.app.query<{ is: boolean }>(
+    `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND state = 'active'
+                    AND clock_timestamp() - query_start > interval '1.5 s') AS is`,
+    [applicationName],
+  );
+  return rows[0]?.is === true;
 }
 
 const MINT = `SELECT freeside.mint_lot($1, 10, 'grant', gen_random_uuid()::text, NULL)`;
@@ -257,6 +274,31 @@ describe('sealing', () => {
     const again = stale.query('SELECT * FROM freeside.seal_audit_batch(100)');
     await expect(again).rejects.toMatchObject({ code: '40001' });
     await end(stale, 'ROLLBACK');
+    await expectComplete();
+  });
+
+  it('may take longer than other statements of its role', async () => {
+    const account = await funded();
+    await fixture.newAudit().seal();
+    await mint(fixture.app, account.communityId, 1n);
+    const url = new URL(fixture.database.appUrl);
+    url.searchParams.set('options', '-c statement_timeout=1000');
+    const [brief, holder] = [
+      newPool(url.href, 'test-brief'),
+      newPool(migratorUrl(), 'test-holder'),
+    ];
+    const holding = await holder.connect();
+    try {
+      await holding.query('BEGIN');
+      await holding.query('SELECT 1 FROM freeside.audit_state FOR UPDATE');
+      const sealed = fixture.newAudit({ db: brief }).seal();
+      await Promise.race([sealed, expect.poll(() => hasWaited('test-brief'), PATIENCE).toBe(true)]);
+      await holding.query('ROLLBACK');
+      expect(await sealed).toBe(1);
+    } finally {
+      holding.release(true);
+      await Promise.all([brief.end(), holder.end()]);
+    }
     await expectComplete();
   });
 

@@ -14,12 +14,17 @@ export interface SealedBatch {
 }
 
 const SERIALIZATION_FAILURE = '40001';
+/**
+ * Longer than the role's own: while somebody's transaction stays open for hours, the marks stay where
+ * they are, and a batch looks through all that was sealed since, until one of them has lifted them.
+ */
+const AS_A_SEALER = `SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET LOCAL statement_timeout = '10min'`;
 
 /** @returns `undefined` when another sealer is at it, or has just been. */
 export async function sealBatch(pool: Pool, atMost: number): Promise<SealedBatch | undefined> {
   try {
     return await withTransaction(pool, async (tx) => {
-      await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
+      await tx.query(AS_A_SEALER);
       const { rows } = await tx.query<SealedBatch>(
         'SELECT sequence, records, more, violations FROM freeside.seal_audit_batch($1)',
         [atMost],
