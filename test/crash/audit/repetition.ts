@@ -11,6 +11,8 @@ import {
   reconciliationJob,
 } from '../../../services/freeside/src/features/reservations/reservation.job.ts';
 import { ReservationService } from '../../../services/freeside/src/features/reservations/service.ts';
+import { paymentJobs } from '../../../services/freeside/src/features/payments/payments.job.ts';
+import { ageOpenPayments, reconciliationOf } from '../payments/reconciliation.ts';
 import type { Evidence, Verdict, World } from '../types.ts';
 import { inSnapshot } from './books.ts';
 import { Findings } from './findings.ts';
@@ -35,9 +37,10 @@ export async function auditRepetition(
   { faults }: Evidence,
 ): Promise<readonly Verdict[]> {
   if (faults.some(({ kind }) => kind === 'nats-wipe')) await replay(world);
-  await runJobs(world.auditDb);
+  await ageOpenPayments(world.auditDb);
+  await runJobs(world);
   const before = await readTables(world.auditDb);
-  const jobs = await runJobs(world.auditDb);
+  const jobs = await runJobs(world);
   const afterJobs = await readTables(world.auditDb);
   const { published, left } = await replay(world);
   const afterReplay = await readTables(world.auditDb);
@@ -57,7 +60,8 @@ export async function auditRepetition(
 }
 
 /** The job functions of the worker, on services of their own. Returns how many there are. */
-async function runJobs(db: Pool): Promise<number> {
+async function runJobs(world: World): Promise<number> {
+  const { auditDb: db } = world;
   const registry = createRegistry('crash-test');
   const logger = createLogger({ service: 'crash-test', level: 'silent' });
   const reservations = new ReservationService({
@@ -70,6 +74,7 @@ async function runJobs(db: Pool): Promise<number> {
     reconciliationJob(reservations),
     openReservationsJob(reservations),
     ...ledgerJobs(ledger),
+    ...paymentJobs(reconciliationOf(world)),
   ];
   for (const job of jobs) await job.run();
   await reservations.drain();

@@ -3,6 +3,8 @@ import type { FakeNowPayments, VendorPayment } from '@arrakis/testkit';
 /** The vendor, and the way of its notices to the apis. */
 export interface Shop {
   readonly vendor: FakeNowPayments;
+  /** Of the apis and of the worker, so that they buy there and believe its notices. */
+  readonly env: Readonly<Record<string, string>>;
   /** Every notice that an api answered with 2xx, repetitions included. */
   answered(): readonly AnsweredNotice[];
   /** Each text of a notice that was answered 2xx, once, as it was signed. */

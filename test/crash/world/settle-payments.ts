@@ -1,9 +1,8 @@
 import { waitFor } from '@arrakis/testkit';
 import type { Supervisor } from '../faults/supervisor.ts';
+import { ageOpenPayments } from '../payments/reconciliation.ts';
 import type { World } from '../types.ts';
 
-/** Beyond the quarter of an hour after which the worker asks the vendor. */
-const BEYOND_MINUTES = 20;
 const WITHIN_MS = 60_000;
 
 type SettledWorld = Pick<World, 'auditDb' | 'shop' | 'system'>;
@@ -23,11 +22,7 @@ export async function settlePayments(
   const behind = await countBehind(world);
   if (behind === 0) return 0;
   await untilVendorServes(world);
-  await world.auditDb.query(
-    `UPDATE freeside.crypto_payments SET created_at = created_at - make_interval(mins => $1)
-     WHERE status_rank < 5`,
-    [BEYOND_MINUTES],
-  );
+  await ageOpenPayments(world.auditDb);
   if (supervisor === undefined) await restartWorker(world);
   else await supervisor.kill('worker-1', 0);
   await waitFor(async () => (await countBehind(world)) === 0, {

@@ -9,8 +9,6 @@ import type { ApiReplica } from '../types.ts';
 
 /** With the means to aim and to end it. */
 export interface RunningShop extends Shop {
-  /** Of the apis and of the worker, so that they buy there and believe its notices. */
-  readonly env: Readonly<Record<string, string>>;
   /** From now on notices go to these, in turn. */
   serve(apis: readonly ApiReplica[]): void;
   close(): Promise<void>;

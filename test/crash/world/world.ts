@@ -22,7 +22,6 @@ import { startWires, type Wires } from './wires.ts';
 
 /** A world with the means to break it. */
 export interface BreakableWorld extends World {
-  readonly shop: RunningShop;
   readonly wires: Wires;
   readonly control: BackendControl;
   /** Superuser, the world's database. */

@@ -2,13 +2,12 @@ import { createLogger, createRegistry } from '@arrakis/service-kit';
 import { signNotice, waitFor, type DeliveryPlan, type VendorPayment } from '@arrakis/testkit';
 import { createPaymentEvents } from '../../../services/freeside/src/features/payments/events.ts';
 import { PaymentIntake } from '../../../services/freeside/src/features/payments/intake.service.ts';
-import { NowPaymentsClient } from '../../../services/freeside/src/features/payments/nowpayments.client.ts';
 import type { PaymentStatus } from '../../../services/freeside/src/features/payments/payment-state.domain.ts';
-import { PaymentReconciliation } from '../../../services/freeside/src/features/payments/reconcile.service.ts';
 import { PaymentRepair } from '../../../services/freeside/src/features/payments/repair.service.ts';
 import { closeConnections } from '../../crash/load/call.ts';
 import { startProvider } from '../../crash/load/provider.ts';
 import { buy } from '../../crash/payments/buy.ts';
+import { reconciliationOf } from '../../crash/payments/reconciliation.ts';
 import type { Community, Sabotage } from '../../crash/types.ts';
 import { startWorld, type BreakableWorld } from '../../crash/world/world.ts';
 
@@ -34,18 +33,16 @@ const TAKEN_WITHIN_MS = 20_000;
 export class Counter {
   readonly world: BreakableWorld;
   readonly repair: PaymentRepair;
-  readonly #intake: PaymentIntake;
-  readonly #events = createPaymentEvents(
-    createRegistry('test'),
-    createLogger({ service: 'test', level: 'silent' }),
-  );
   #orders = 0;
 
   private constructor(world: BreakableWorld) {
     this.world = world;
-    const parts = { db: world.auditDb, events: this.#events };
-    this.#intake = new PaymentIntake(parts);
-    this.repair = new PaymentRepair({ ...parts, intake: this.#intake });
+    const logger = createLogger({ service: 'test', level: 'silent' });
+    const parts = {
+      db: world.auditDb,
+      events: createPaymentEvents(createRegistry('test'), logger),
+    };
+    this.repair = new PaymentRepair({ ...parts, intake: new PaymentIntake(parts) });
   }
 
   /** @param sabotage to see a test go red */
@@ -124,23 +121,7 @@ export class Counter {
 
   /** A round as a worker makes it that believes to be alone. */
   reconcile(): Promise<number> {
-    const { vendor, env } = this.world.shop;
-    const events = this.#events;
-    return new PaymentReconciliation({
-      db: this.world.auditDb,
-      intake: this.#intake,
-      events,
-      vendor: new NowPaymentsClient({
-        baseUrl: vendor.url,
-        apiKey: env.NOWPAYMENTS_API_KEY ?? '',
-        timeoutMs: 10_000,
-        events,
-      }),
-      exclusively: async (work) => {
-        await work();
-        return true;
-      },
-    }).run();
+    return reconciliationOf(this.world).run();
   }
 
   /** They have been quiet for longer than a reconciliation leaves them alone. */
