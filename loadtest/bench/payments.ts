@@ -18,7 +18,7 @@ import { toMarkdown, toText } from './report/tables.ts';
  *
  * `node loadtest/bench/payments.ts [--only deliveries|verifier|sealing] [--quick] [--rounds 3]
  * [--cpu-prof <dir>]`. A full run, some four minutes, writes docs/generated/bench-payments.md; any
- * other writes nothing.
+ * other, also one of fewer rounds, writes nothing.
  */
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -38,8 +38,12 @@ const { values } = parseArgs({
   },
 });
 const rounds = Number(values.rounds);
+const FULL_ROUNDS = 3;
 const isFull =
-  values.only === undefined && values.quick !== true && values['cpu-prof'] === undefined;
+  values.only === undefined &&
+  values.quick !== true &&
+  values['cpu-prof'] === undefined &&
+  rounds >= FULL_ROUNDS;
 
 async function measure(backends: OwnBackends): Promise<[PaymentsResults, BenchDocument]> {
   const dir = values['cpu-prof'];

@@ -9,7 +9,7 @@ import { planDeliveries, type Delivery } from './plan.ts';
 import type { DeliveriesLoad, DeliveriesResult } from './protocol.ts';
 
 /** More than any machine here takes; a closed loop that runs out of payments fails. */
-const CLOSED_PER_SECOND = 3_000;
+const CLOSED_PER_SECOND = 2_000;
 const MAX_CONNECTIONS = 256;
 
 /** Resolves with whether the delivery credited a payment. @throws Error at a wrong answer */
