@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { drawDashboard } from './dashboard/picture.ts';
 import { playScenes } from './dashboard/play.ts';
+import { keepBuying } from './dashboard/purchases.ts';
 import { onStage } from './dashboard/stage.ts';
 import { keepAsking, scriptVendors } from './dashboard/traffic.ts';
 import { runScript, say } from './lib/entry.ts';
@@ -45,13 +46,13 @@ async function playAndDraw(minutes: number): Promise<string> {
   return onStage(async (stage) => {
     scriptVendors(stage);
     const stop = new AbortController();
-    const asking = keepAsking(stage, stop.signal);
+    const asking = [keepAsking(stage, stop.signal), keepBuying(stage, stop.signal)];
     // The first rates need some scrapes behind them.
     await pause(WARM_UP_MS);
     await playScenes(stage, minutes * 60_000, say);
     const svg = await drawLast(stage.prometheusUrl, minutes);
     stop.abort();
-    await asking;
+    await Promise.all(asking);
     return svg;
   });
 }

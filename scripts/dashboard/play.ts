@@ -30,6 +30,14 @@ const SCENES: readonly Scene[] = [
     },
   },
   {
+    at: 0.44,
+    what: 'the payment vendor makes no invoices',
+    run: ({ shop }) => {
+      shop.fail(...Array.from({ length: 8 }, () => ({ kind: 'status', status: 500 }) as const));
+      return Promise.resolve();
+    },
+  },
+  {
     at: 0.55,
     what: 'the model behind architect fails; cheaper pools answer for it',
     run: async (stage) => {
