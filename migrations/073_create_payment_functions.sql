@@ -239,6 +239,35 @@ BEGIN
 END
 $$;
 
+-- One case waits for each deposit and reason, at the furthest status that was told of it: a later one
+-- takes the place of the earlier, as a case of its own, so that nobody resolves what they didn't see.
+-- False when there was one of that status or beyond, open or resolved.
+CREATE FUNCTION freeside.open_review(
+  of_payment uuid, because text, vendor_payment text, told_status text, from_delivery bigint
+) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  told_rank smallint := (SELECT s.status_rank FROM freeside.payment_statuses s WHERE s.status = told_status);
+BEGIN
+  IF EXISTS (
+    SELECT 1 FROM freeside.payment_reviews r
+    LEFT JOIN freeside.payment_statuses s ON s.status = r.vendor_status
+    WHERE r.crypto_payment_id = of_payment AND r.reason = because AND r.vendor_payment_id = vendor_payment
+      AND (r.vendor_status = told_status OR s.status_rank > told_rank)
+  ) THEN
+    RETURN false;
+  END IF;
+  UPDATE freeside.payment_reviews r
+  SET resolution = 'ignore', resolved_by = 'NOWPayments', resolved_reason = 'told of again: ' || told_status,
+    resolved_at = now()
+  FROM freeside.payment_statuses s
+  WHERE r.crypto_payment_id = of_payment AND r.reason = because AND r.vendor_payment_id = vendor_payment
+    AND r.resolved_at IS NULL AND s.status = r.vendor_status AND s.status_rank <= told_rank;
+  INSERT INTO freeside.payment_reviews (crypto_payment_id, reason, vendor_payment_id, vendor_status, delivery_id)
+  VALUES (of_payment, because, vendor_payment, told_status, from_delivery);
+  RETURN true;
+END
+$$;
+
 -- Applies what decide() made of a report, if it was made on the version that stands: otherwise nothing
 -- happens, is_applied is false and the caller decides again. pause_seconds above 0: this payment was
 -- told of too often, and nothing happened either.
@@ -285,8 +314,12 @@ BEGIN
     INTO minted_micro, debt_paid_micro, refunded_micro, debt_micro
     FROM freeside.advance_payment(p.id, new_status, vendor_payment, from_source, NULL, NULL, delivery) a;
   END IF;
-  -- A refund that had overtaken its finish is made up for at once: nobody spends what went back.
   IF new_status = 'finished' THEN
+    UPDATE freeside.payment_reviews r SET resolution = 'ignore', resolved_by = 'NOWPayments',
+      resolved_reason = 'the rest came', resolved_at = now()
+    WHERE r.crypto_payment_id = p.id AND r.reason = 'partially_paid'
+      AND r.vendor_payment_id = vendor_payment AND r.resolved_at IS NULL;
+    -- A refund that had overtaken its finish is made up for at once: nobody spends what went back.
     UPDATE freeside.payment_reviews r SET resolution = 'refund', resolved_by = 'NOWPayments',
       resolved_reason = 'the refund had overtaken the finish', resolved_at = now()
     WHERE r.crypto_payment_id = p.id AND r.reason = 'refund_before_finish'
@@ -298,10 +331,7 @@ BEGIN
     END IF;
   END IF;
   IF review IS NOT NULL THEN
-    INSERT INTO freeside.payment_reviews (crypto_payment_id, reason, vendor_payment_id, vendor_status, delivery_id)
-    VALUES (p.id, review, vendor_payment, told_status, delivery)
-    ON CONFLICT (crypto_payment_id, reason, vendor_payment_id, vendor_status) DO NOTHING;
-    opened_review := FOUND;
+    opened_review := freeside.open_review(p.id, review, vendor_payment, told_status, delivery);
     IF opened_review THEN
       INSERT INTO freeside.payment_events (crypto_payment_id, kind, source, reason, delivery_id)
       VALUES (p.id, 'review_opened', from_source, review, delivery);
@@ -485,6 +515,7 @@ REVOKE EXECUTE ON FUNCTION
   freeside.mint_payment(freeside.crypto_payments, text, text, text, text, bigint),
   freeside.refund_payment(freeside.crypto_payments, text, text, text, bigint),
   freeside.advance_payment(uuid, text, text, text, text, text, bigint),
+  freeside.open_review(uuid, text, text, text, bigint),
   freeside.apply_payment_decision(uuid, integer, text, jsonb, bytea, text, text, text, timestamptz, text, text, boolean, text),
   freeside.resolve_payment(uuid, bigint, text, text, text, uuid)
 FROM PUBLIC;
@@ -546,6 +577,7 @@ GRANT SELECT ON freeside.conservation_full TO freeside_app;
 
 DROP FUNCTION freeside.resolve_payment(uuid, bigint, text, text, text, uuid);
 DROP FUNCTION freeside.apply_payment_decision(uuid, integer, text, jsonb, bytea, text, text, text, timestamptz, text, text, boolean, text);
+DROP FUNCTION freeside.open_review(uuid, text, text, text, bigint);
 DROP FUNCTION freeside.advance_payment(uuid, text, text, text, text, text, bigint);
 DROP FUNCTION freeside.refund_payment(freeside.crypto_payments, text, text, text, bigint);
 DROP FUNCTION freeside.mint_payment(freeside.crypto_payments, text, text, text, text, bigint);

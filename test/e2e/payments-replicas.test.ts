@@ -63,7 +63,9 @@ function expected({ form, from, to }: Case): PaymentState {
   const status = moves ? to : from;
   const isRefunded = status === 'refunded';
   const reviews = new Set<string>();
-  if (status === 'partially_paid' || from === 'partially_paid') reviews.add('partially_paid');
+  const wasPartial = status === 'partially_paid' || from === 'partially_paid';
+  // The rest that comes closes the case; an end without it does not.
+  if (wasPartial && status !== 'finished') reviews.add('partially_paid');
   const review = form === 'stale' || moves ? undefined : reviewOf(from, to);
   if (review !== undefined) reviews.add(review);
   return {

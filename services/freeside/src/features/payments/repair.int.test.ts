@@ -133,6 +133,41 @@ describe('an operator', () => {
     expect(await available(communityId)).toBe(21_000_000n);
   });
 
+  it('has one case for a deposit, as far as it has come, and resolves none that it did not see', async () => {
+    const { id, vendorId } = await paymentAfter({ status: 'finished' });
+    const second = nextVendorPaymentId();
+    const tellOfSecond = (status: string) =>
+      tell(
+        newIntake(fixture.app),
+        notice(null, status, { payment_id: second, parent_payment_id: vendorId }),
+      );
+    const cases = async () =>
+      (await repair.show(id))?.payment.openReviews.map((one) => one.vendorStatus);
+    await tellOfSecond('confirming');
+    const seen = await reviewOf(id);
+    for (const status of ['waiting', 'sending', 'confirmed', 'finished', 'sending', 'finished']) {
+      await tellOfSecond(status);
+    }
+    expect(await cases()).toEqual(['finished']);
+    const ignore = { ...BY, paymentId: id, resolution: 'ignore' as const };
+    expect((await repair.resolve({ ...ignore, reviewId: seen })).outcome).toBe('resolved_before');
+    expect((await repair.resolve({ ...ignore, reviewId: await reviewOf(id) })).outcome).toBe(
+      'done',
+    );
+    await tellOfSecond('confirming');
+    expect(await cases()).toEqual([]);
+    for (const status of ['on_hold', 'cancelled']) await tellOfSecond(status);
+    expect(await cases()).toEqual(['on_hold', 'cancelled']);
+  });
+
+  it('has nothing left to do about a partial payment whose rest came', async () => {
+    const { communityId, id, vendorId } = await paymentAfter({ status: 'partially_paid' });
+    expect(await openReviews(fixture.owner, id)).toEqual(['partially_paid']);
+    await tell(newIntake(fixture.app), notice(id, 'finished', { payment_id: vendorId }));
+    expect(await openReviews(fixture.owner, id)).toEqual([]);
+    expect(await available(communityId)).toBe(10_500_000n);
+  });
+
   it('never mints again what was credited', async () => {
     const { communityId, id, vendorId } = await paymentAfter(
       { status: 'finished' },
