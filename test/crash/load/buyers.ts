@@ -21,6 +21,8 @@ const THINK_MS = { least: 600, most: 2_000 } as const;
 /** Notices overtake each other within so long. */
 const SPREAD_MS = 1_500;
 const PACKS: readonly [string, ...string[]] = ['starter', 'standard', 'premium'];
+/** No notice of how it ended, only the answer to who asks. */
+const SHARE_OF_LOST_ENDS = 0.12;
 const SHARE_OF_VENDOR_FAULTS = 0.2;
 const VENDOR_FAULTS: readonly [VendorFault, ...VendorFault[]] = [
   { kind: 'status', status: 500 },
@@ -73,9 +75,12 @@ interface Story {
 }
 
 async function playStory(loop: BuyerLoop, { purchase, ending, prng }: Story): Promise<void> {
+  // What has finished is asked about no more, so its refund is never lost.
+  const isLost = ending !== 'refunded' && prng.next() < SHARE_OF_LOST_ENDS;
   for (const status of stepsTo(ending, prng)) {
     if (status === 'refunded') await spent(loop, prng.int(500, 2_000));
-    tell(loop.world.shop, purchase, status, { prng, spreadMs: SPREAD_MS });
+    const silent = isLost && status === ending;
+    tell(loop.world.shop, purchase, status, { prng, spreadMs: SPREAD_MS, silent });
   }
 }
 

@@ -32,6 +32,18 @@ export async function finishToldTwiceAtOnce(stage: Stage, market: Market): Promi
   }
 }
 
+/** Not one notice of it ever comes: only the vendor's list knows. */
+export async function finishNeverTold(stage: Stage, market: Market): Promise<void> {
+  const { shop } = stage.world;
+  const community = richCommunity(stage, 1);
+  const order = { community, pack: 'starter', idempotencyKey: 's-finish-never', replica: 1 };
+  const purchase = await buy(stage.world, order, market.attempts);
+  market.purchases.push(purchase);
+  const { atVendor } = purchase;
+  shop.vendor.move(atVendor, 'finished', { actuallyPaid: atVendor.payAmount, silent: true });
+  purchase.history.push('finished');
+}
+
 /** Nobody can move the payment until the returned function is called. */
 async function lockPayment({ world }: Stage, paymentId: string): Promise<() => Promise<void>> {
   const client = await world.auditDb.connect();

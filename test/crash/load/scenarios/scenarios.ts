@@ -9,7 +9,7 @@ import type { Community, World } from '../../types.ts';
 import type { ObservedCall } from '../call.ts';
 import { markedPrompt } from '../chat-request.ts';
 import { releaseAnswer } from '../provider.ts';
-import { finishToldTwiceAtOnce } from './finish-twice.ts';
+import { finishNeverTold, finishToldTwiceAtOnce } from './finishes.ts';
 import { refundOfWhatWasSpent } from './spent-refund.ts';
 import {
   SCENARIO_MARKER,
@@ -46,6 +46,7 @@ export function playScenarios(world: World, market: Market): Promise<readonly Ob
     await answerAfterTheOrphanJob(stage);
     await tokenUsedAgain(stage);
     await finishToldTwiceAtOnce(stage, market);
+    await finishNeverTold(stage, market);
     await refundOfWhatWasSpent(stage, market);
   });
 }
