@@ -1,4 +1,5 @@
 import { INFERENCE, JSON_TYPE } from './front.ts';
+import { WEBHOOK } from './notice-attacks.ts';
 import { RawConnection, head, parseAnswers } from './raw-http.ts';
 
 /** A client that takes its time, and how it may end. */
@@ -34,6 +35,17 @@ export function slowClients(authorization: string): readonly SlowClient[] {
     {
       what: 'sends a body byte by byte',
       first: post('Content-Length: 5000'),
+      then: ' ',
+      statuses: late,
+    },
+    {
+      what: 'sends a notice byte by byte',
+      first: head(
+        `POST ${WEBHOOK} HTTP/1.1`,
+        JSON_TYPE,
+        `x-nowpayments-sig: ${'0'.repeat(128)}`,
+        'Content-Length: 5000',
+      ),
       then: ' ',
       statuses: late,
     },
