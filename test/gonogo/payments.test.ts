@@ -223,13 +223,25 @@ describe('the audit trail', () => {
       'ALTER TABLE freeside.audit_records DISABLE TRIGGER USER',
       'UPDATE freeside.audit_records SET amount_micro = amount_micro + 1 WHERE sequence = 1',
     );
+    const { rows } = await world.db.query<{ head: string }>(
+      `SELECT sequence || ':' || encode(hash, 'hex') AS head
+       FROM freeside.audit_checkpoints ORDER BY sequence LIMIT 1`,
+    );
+    const [head] = rows;
     const run = await audit();
+    const later = await audit({ GONOGO_AUDIT_AFTER: head!.head });
+    const elsewhere = await audit({
+      GONOGO_AUDIT_AFTER: head!.head.replace(/:.*/, `:${'0'.repeat(64)}`),
+    });
     await asOwner(
       'UPDATE freeside.audit_records SET amount_micro = amount_micro - 1 WHERE sequence = 1',
       'ALTER TABLE freeside.audit_records ENABLE TRIGGER USER',
     );
     expect(run).toMatchObject({ code: 1, outcomes: ['audit fail'] });
     expect(run.reasonOf('audit')).toContain('the trail is broken at sequence 1 (hash)');
+    // Known and looked into, it need not stand in the way of every release after it.
+    expect(later.outcomes, later.output).toEqual(['audit pass']);
+    expect(elsewhere.outcomes).toEqual(['audit fail']);
   });
 
   it('fails when it is sealed and not signed any more', async () => {

@@ -1,3 +1,4 @@
+import type { Head } from '@arrakis/audit';
 import type { Secret } from '@arrakis/service-kit';
 import { parseGates } from '../arguments.domain.ts';
 import { GATE_NAMES, type GateName } from '../gate.domain.ts';
@@ -20,6 +21,8 @@ export interface GonogoConfig {
   readonly signingKey: Secret | undefined;
   /** Public ones. */
   readonly auditKeys: string | undefined;
+  /** The head from which on the audit trail is verified; its beginning when undefined. */
+  readonly auditAfter: Head | undefined;
 }
 
 export interface ClusterConfig {
@@ -46,7 +49,13 @@ export function toConfig(env: GonogoEnv): GonogoConfig {
     databaseUrl: env.DATABASE_URL,
     signingKey: env.GONOGO_SIGNING_KEY,
     auditKeys: env.GONOGO_AUDIT_KEYS?.reveal(),
+    auditAfter: env.GONOGO_AUDIT_AFTER === undefined ? undefined : headOf(env.GONOGO_AUDIT_AFTER),
   });
+}
+
+function headOf(text: string): Head {
+  const [sequence = '', hash = ''] = text.split(':');
+  return { sequence: BigInt(sequence), hash };
 }
 
 /** What must not appear in a report, whatever happens: the secrets and their parts. */

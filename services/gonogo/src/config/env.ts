@@ -73,6 +73,13 @@ export const GonogoEnv = Type.Object({
       maxLength: 8000,
     }),
   ),
+  GONOGO_AUDIT_AFTER: Type.Optional(
+    Type.String({
+      description:
+        'Verify the audit trail from this head on (SEQUENCE:HASH), not from its beginning',
+      pattern: '^[1-9][0-9]{0,17}:[0-9a-f]{64}$',
+    }),
+  ),
   GONOGO_REPORT_FILE: Type.String({
     description: 'Where the signed report is written; - prints it as the last line',
     maxLength: 4096,

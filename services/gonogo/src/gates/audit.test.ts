@@ -9,7 +9,12 @@ const emptyTrail = (unsealed: number) => ({
 
 describe('the gate of the audit trail', () => {
   it('fails while an operation has waited for its record for more than two minutes', async () => {
-    const gate = auditGate({ trail: emptyTrail(121), keys: undefined, deadlineMs: 1 });
+    const gate = auditGate({
+      trail: emptyTrail(121),
+      keys: undefined,
+      after: undefined,
+      deadlineMs: 1,
+    });
     expect(await gate.run(signal)).toMatchObject({
       outcome: 'fail',
       reason: 'the oldest operation without a record is 121 s old',
@@ -17,7 +22,12 @@ describe('the gate of the audit trail', () => {
   });
 
   it('calls a trail that holds nothing no pass', async () => {
-    const gate = auditGate({ trail: emptyTrail(120), keys: undefined, deadlineMs: 1 });
+    const gate = auditGate({
+      trail: emptyTrail(120),
+      keys: undefined,
+      after: undefined,
+      deadlineMs: 1,
+    });
     expect(await gate.run(signal)).toMatchObject({ outcome: 'inconclusive' });
   });
 });

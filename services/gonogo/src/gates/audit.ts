@@ -1,4 +1,4 @@
-import { ChainVerifier, readCheckpointKey, type CheckpointKey } from '@arrakis/audit';
+import { ChainVerifier, readCheckpointKey, type CheckpointKey, type Head } from '@arrakis/audit';
 import { conclude, inconclusive, type Gate, type JsonObject } from '../gate.domain.ts';
 import type { TrailBatch } from '../probes/audit-trail.store.ts';
 
@@ -13,6 +13,11 @@ export interface AuditOptions {
   readonly trail: AuditTrail | undefined;
   /** PEM of each public key that may have signed, one after the other. */
   readonly keys: string | undefined;
+  /**
+   * The head of what was verified before, or of what is known to be broken: nothing up to it is looked
+   * at. Undefined: the whole trail.
+   */
+  readonly after: Head | undefined;
   readonly deadlineMs: number;
 }
 
@@ -26,8 +31,8 @@ interface Read {
   readonly broken: string | undefined;
 }
 
-/** The whole trail, recomputed by the verifier that strangers use: not only what was sealed lately. */
-export function auditGate({ trail, keys, deadlineMs }: AuditOptions): Gate {
+/** The trail, recomputed by the verifier that strangers use: not only what was sealed lately. */
+export function auditGate({ trail, keys, after, deadlineMs }: AuditOptions): Gate {
   return {
     name: 'audit',
     asks: 'is every credit operation sealed, and does the whole audit trail verify with its signatures',
@@ -38,8 +43,12 @@ export function auditGate({ trail, keys, deadlineMs }: AuditOptions): Gate {
       const known = keysOf(keys);
       if (known === undefined) return inconclusive('GONOGO_AUDIT_KEYS holds no P-256 public key');
       const behind = await trail.unsealedSeconds();
-      const read = await readTrail(trail, known, signal);
-      return judge(read, behind, known.length > 0);
+      const read = await readTrail(
+        trail,
+        new ChainVerifier({ keys: known, ...(after && { after }) }),
+        signal,
+      );
+      return judge(read, behind, { hasKeys: known.length > 0, after });
     },
   };
 }
@@ -54,12 +63,11 @@ function keysOf(text: string | undefined): readonly CheckpointKey[] | undefined 
 
 async function readTrail(
   trail: AuditTrail,
-  keys: readonly CheckpointKey[],
+  verifier: ChainVerifier,
   signal: AbortSignal,
 ): Promise<Read> {
-  const verifier = new ChainVerifier({ keys });
   let unsignedSeconds = 0;
-  for (let after = 0n; !signal.aborted;) {
+  for (let after = verifier.summary().head.sequence; !signal.aborted;) {
     const batch = await trail.batchAfter(after);
     if (batch === undefined) break;
     for (const line of batch.lines) {
@@ -77,17 +85,23 @@ async function readTrail(
   return { verifier, unsignedSeconds, broken: undefined };
 }
 
-function judge({ verifier, unsignedSeconds, broken }: Read, behind: number, hasKeys: boolean) {
+function judge(
+  { verifier, unsignedSeconds, broken }: Read,
+  behind: number,
+  { hasKeys, after }: { readonly hasKeys: boolean; readonly after: Head | undefined },
+) {
   const { head, records, checkpoints, signed, unbalanced, lastSigned } = verifier.summary();
   const wrong = [
     ...(broken === undefined ? [] : [broken]),
     ...tooOld('the oldest operation without a record is', behind),
   ];
-  const unclear = records === 0 ? ['nothing has been sealed yet'] : [];
+  const since = after === undefined ? 'yet' : `after sequence ${String(after.sequence)}`;
+  const unclear = records === 0 ? [`nothing has been sealed ${since}`] : [];
   if (hasKeys) wrong.push(...tooOld('the end of the trail is unsigned and', unsignedSeconds));
   else if (signed === 0) unclear.push('the trail is unsigned: nothing shows who made it');
   else unclear.push('no public key was given for its signatures (GONOGO_AUDIT_KEYS)');
   const evidence: JsonObject = {
+    after: String(after?.sequence ?? 0n),
     head: `${String(head.sequence)}:${head.hash}`,
     records,
     checkpoints,

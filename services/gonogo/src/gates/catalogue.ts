@@ -53,7 +53,12 @@ export function createGates(config: GonogoConfig, tables: Tables | undefined): r
     }),
     notBuiltGate('discord', 'does /my-agent open a thread', 'bots'),
     notBuiltGate('dashboard', 'does the admin API return data', 'admin pages'),
-    auditGate({ trail: tables?.trail, keys: config.auditKeys, deadlineMs }),
+    auditGate({
+      trail: tables?.trail,
+      keys: config.auditKeys,
+      after: config.auditAfter,
+      deadlineMs,
+    }),
     platformGate({ freesideUrl, freeside, deadlineMs }),
     monitoringGate({
       prometheus: prometheusUrl === undefined ? undefined : prometheusClient(prometheusUrl),
