@@ -25,6 +25,7 @@ export function reconciliationOf({
       timeoutMs: VENDOR_TIMEOUT_MS,
       events,
     }),
+    sweeps: false,
     exclusively: async (work) => {
       await work();
       return true;

@@ -73,6 +73,7 @@ export function createReconciliation(options: {
     intake: new PaymentIntake({ db: pool, events }),
     events,
     vendor: createVendor(config, secrets, events),
+    sweeps: secrets.email !== undefined && secrets.password !== undefined,
     exclusively: async (work) => (await withAdvisoryLock(pool, 'reconcile_payments', work)).ran,
   });
 }

@@ -7,7 +7,7 @@ import { applyDecision, deliveryPause, findBound, keepDelivery, type KeptReport 
 export type Intake =
   /** Committed. */
   | { readonly kind: 'applied'; readonly paymentId: string; readonly decision: Decision }
-  /** It is about no payment of ours; kept. */
+  /** It is about no payment of ours; kept, unless we had asked. */
   | { readonly kind: 'unbound' }
   /** This payment was told of ten times within the hour; not kept. */
   | { readonly kind: 'paused'; readonly retryAfterSeconds: number };
@@ -93,6 +93,8 @@ export class PaymentIntake {
   }
 
   async #keepUnbound(report: VendorReport, kept: KeptReport): Promise<Intake> {
+    // The vendor's account may have other shops; what is asked for anew tomorrow need not be kept.
+    if (kept.source === 'poll') return { kind: 'unbound' };
     if (kept.source === 'webhook') {
       const retryAfterSeconds = await deliveryPause(this.#db, report.paymentId);
       if (retryAfterSeconds > 0) return { kind: 'paused', retryAfterSeconds };

@@ -47,6 +47,7 @@ afterAll(async () => {
 });
 
 function reconciliation(
+  sweeps = false,
   exclusively = async (work: () => Promise<void>) => {
     await work();
     return true;
@@ -57,6 +58,7 @@ function reconciliation(
     intake: newIntake(fixture.app),
     events: newEvents(),
     vendor: client,
+    sweeps,
     exclusively,
     monotonicMs: () => nowMs,
     random: () => 0,
@@ -157,8 +159,39 @@ describe('the reconciliation', () => {
   it('gives way to another replica that is at it', async () => {
     await quietPayment();
     const calls = vendor.calls.length;
-    expect(await reconciliation(() => Promise.resolve(false)).run()).toBe(0);
+    expect(await reconciliation(true, () => Promise.resolve(false)).run()).toBe(0);
     expect(vendor.calls).toHaveLength(calls);
+  });
+
+  it('finds a refund and a repeated deposit that were never told of, once a day', async () => {
+    const { communityId, id, atVendor } = await quietPayment();
+    finish(atVendor);
+    const job = reconciliation(true);
+    expect(await job.run()).toBe(1);
+    vendor.move(atVendor, 'refunded', { silent: true });
+    const repeated = vendor.repeatDeposit(atVendor);
+    vendor.move(repeated, 'finished', { actuallyPaid: repeated.payAmount, silent: true });
+    nowMs += 24 * 60 * 60_000 - 1;
+    expect(await job.run()).toBe(0);
+    expect(await paymentRow(fixture.owner, id)).toMatchObject({ status: 'finished' });
+    nowMs += 5 * 60_000;
+    expect(await job.run()).toBe(1);
+    expect(await paymentRow(fixture.owner, id)).toMatchObject({ status: 'refunded' });
+    expect(await available(communityId)).toBe(0n);
+    expect(await openReviews(fixture.owner, id)).toEqual(['repeated_deposit']);
+  });
+
+  it('tries the whole list again within the hour when the vendor did not let it', async () => {
+    const { id, atVendor } = await quietPayment();
+    finish(atVendor);
+    expect(await reconciliation().run()).toBe(1);
+    vendor.move(atVendor, 'refunded', { silent: true });
+    const job = reconciliation(true);
+    vendor.fail({ kind: 'status', status: 500 });
+    expect(await job.run()).toBe(0);
+    nowMs += 60 * 60_000;
+    expect(await job.run()).toBe(1);
+    expect(await paymentRow(fixture.owner, id)).toMatchObject({ status: 'refunded' });
   });
 
   it('parks what the vendor finished short, as a notice would', async () => {

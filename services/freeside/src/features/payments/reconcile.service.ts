@@ -14,6 +14,8 @@ export interface ReconcileOptions {
   readonly events: PaymentEvents;
   /** Undefined where no vendor is configured: then nobody is asked. */
   readonly vendor: Pick<NowPaymentsClient, 'getPayment' | 'listPayments'> | undefined;
+  /** Whether the vendor's whole list is gone through once a day; it has to let us see it. */
+  readonly sweeps: boolean;
   /** Runs the work unless another replica is at it; false when it did not run. */
   readonly exclusively: (work: () => Promise<void>) => Promise<boolean>;
   /** Monotonic milliseconds; `performance.now` when absent. */
@@ -30,11 +32,14 @@ const MAX_PAGES = 20;
 const LIST_MARGIN_MS = 24 * 60 * 60_000;
 /** The vendor is away: the others would only wait for the same timeout. */
 const MAX_FAILURES = 3;
+/** Whoever has finished is asked about no more, but may be refunded, or pay once more. */
+const SWEEP = { days: 30, everyMs: 24 * 60 * 60_000, retryMs: 60 * 60_000, maxPages: 100 };
 
 /** Asks the vendor about payments that have gone quiet, and takes its word as a notice's. */
 export class PaymentReconciliation {
   readonly #options: ReconcileOptions;
   readonly #pace = new PollPace();
+  #sweepDueMs = 0;
 
   constructor(options: ReconcileOptions) {
     this.#options = options;
@@ -50,7 +55,7 @@ export class PaymentReconciliation {
     let moved = 0;
     await this.#options.exclusively(async () => {
       try {
-        moved = await this.#round(vendor);
+        moved = (await this.#round(vendor)) + (await this.#sweep(vendor));
         this.#pace.rest(this.#nowMs());
       } catch (error) {
         if (!(error instanceof VendorError)) throw error;
@@ -101,15 +106,22 @@ export class PaymentReconciliation {
     const oldestMs = Math.min(...unheard.map((one) => one.createdAt.getTime()));
     const since = new Date(oldestMs - LIST_MARGIN_MS);
     let moved = 0;
-    for (let page = 0; page < MAX_PAGES; page += 1) {
-      const listed = await vendor.listPayments({ since, page, limit: PAGE_LIMIT });
-      for (const item of listed) {
-        const reading = readReport(item);
-        const isOurs = reading.ok && ids.has(reading.report.orderId ?? '');
-        if (isOurs) moved += await this.#take(item);
-      }
-      if (listed.length < PAGE_LIMIT) break;
+    for await (const item of listed(vendor, since, MAX_PAGES)) {
+      const reading = readReport(item);
+      const isOurs = reading.ok && ids.has(reading.report.orderId ?? '');
+      if (isOurs) moved += await this.#take(item);
     }
+    return moved;
+  }
+
+  /** Finds refunds and repeated deposits whose notices were all lost. */
+  async #sweep(vendor: NonNullable<ReconcileOptions['vendor']>): Promise<number> {
+    if (!this.#options.sweeps || this.#nowMs() < this.#sweepDueMs) return 0;
+    this.#sweepDueMs = this.#nowMs() + SWEEP.retryMs;
+    const since = new Date(Date.now() - SWEEP.days * 24 * 60 * 60_000);
+    let moved = 0;
+    for await (const item of listed(vendor, since, SWEEP.maxPages)) moved += await this.#take(item);
+    this.#sweepDueMs = this.#nowMs() + SWEEP.everyMs;
     return moved;
   }
 
@@ -129,5 +141,17 @@ export class PaymentReconciliation {
 
   #nowMs(): number {
     return (this.#options.monotonicMs ?? (() => performance.now()))();
+  }
+}
+
+async function* listed(
+  vendor: NonNullable<ReconcileOptions['vendor']>,
+  since: Date,
+  maxPages: number,
+): AsyncGenerator<JsonText> {
+  for (let page = 0; page < maxPages; page += 1) {
+    const items = await vendor.listPayments({ since, page, limit: PAGE_LIMIT });
+    yield* items;
+    if (items.length < PAGE_LIMIT) return;
   }
 }
