@@ -18,6 +18,11 @@ const schema = {
   description:
     'Signed by `x-nowpayments-sig`: the HMAC-SHA512 of the body as it came, or of the body with ' +
     'the members of every object sorted by name. 200 after the notice is committed; sending one again is harmless.',
+  headers: Type.Object({
+    [SIGNATURE_HEADER]: Type.Optional(
+      Type.String({ description: '128 hexadecimal digits; a post without it is refused with 401' }),
+    ),
+  }),
   response: {
     200: Type.Object({
       outcome: Type.Enum(['advanced', 'bound', 'repeat', 'stale', 'superseded', 'review']),
