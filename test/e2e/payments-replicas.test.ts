@@ -7,6 +7,7 @@ import {
   TRANSITIONS,
   type PaymentStatus,
 } from '../../services/freeside/src/features/payments/payment-state.domain.ts';
+import { WAYS } from '../../services/freeside/src/features/payments/test-support/payment-fixture.ts';
 import { performCall } from '../crash/load/call.ts';
 import { PRICES } from '../crash/load/unique-usage.ts';
 import { buy } from '../crash/payments/buy.ts';
@@ -20,18 +21,6 @@ import { Counter, type PaymentState, type Sold } from './support/payments-counte
 
 const FORMS = ['once', 'twice', 'stale', 'everywhere'] as const;
 type Form = (typeof FORMS)[number];
-
-const WAYS: Readonly<Record<PaymentStatus, readonly PaymentStatus[]>> = {
-  waiting: ['waiting'],
-  confirming: ['confirming'],
-  confirmed: ['confirmed'],
-  sending: ['sending'],
-  partially_paid: ['partially_paid'],
-  finished: ['finished'],
-  failed: ['failed'],
-  expired: ['expired'],
-  refunded: ['finished', 'refunded'],
-};
 
 let counter: Counter;
 beforeAll(async () => {

@@ -1,7 +1,7 @@
-import { isUnavailable, type Queryable } from '@arrakis/postgres';
-import { ProblemError } from '@arrakis/service-kit';
+import type { Queryable } from '@arrakis/postgres';
 import type { Balance, Receipt } from './billing.domain.ts';
 import type { LedgerEvents } from './events.ts';
+import { orUnavailable } from './or-unavailable.ts';
 import * as store from './store.ts';
 
 /** What a community may read of its books; a ProblemError when the database can't be reached. */
@@ -19,20 +19,6 @@ export class BillingService {
   /** `undefined` for an unknown request and for another community's alike. */
   receipt(communityId: string, requestId: string): Promise<Receipt | undefined> {
     return orUnavailable(store.readReceipt(this.#db, communityId, requestId));
-  }
-}
-
-async function orUnavailable<T>(reading: Promise<T>): Promise<T> {
-  try {
-    return await reading;
-  } catch (cause) {
-    if (!isUnavailable(cause)) throw cause;
-    throw new ProblemError({
-      code: 'service_unavailable',
-      detail: 'The ledger cannot be reached.',
-      headers: { 'retry-after': '1' },
-      cause,
-    });
   }
 }
 

@@ -14,6 +14,7 @@ import {
   type PaymentStatus,
 } from './payment-state.domain.ts';
 import {
+  WAYS,
   memberOf,
   newIntake,
   nextVendorPaymentId,
@@ -25,19 +26,6 @@ import {
 } from './test-support/payment-fixture.ts';
 import { readReport } from './vendor-report.domain.ts';
 import { parseJsonText } from './json-text.domain.ts';
-
-/** The shortest way to each status, as notices. */
-const WAYS: Readonly<Record<PaymentStatus, readonly PaymentStatus[]>> = {
-  waiting: ['waiting'],
-  confirming: ['confirming'],
-  confirmed: ['confirmed'],
-  sending: ['sending'],
-  partially_paid: ['partially_paid'],
-  finished: ['finished'],
-  failed: ['failed'],
-  expired: ['expired'],
-  refunded: ['finished', 'refunded'],
-};
 
 let fixture: LedgerFixture;
 beforeAll(async () => {

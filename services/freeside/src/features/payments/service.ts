@@ -1,6 +1,7 @@
-import { isUnavailable, type Queryable } from '@arrakis/postgres';
+import type { Queryable } from '@arrakis/postgres';
 import { ProblemError, uuidv7 } from '@arrakis/service-kit';
 import { TtlCache } from '../agents/ttl-cache.ts';
+import { orUnavailable } from '../ledger/or-unavailable.ts';
 import type { PaymentEvents } from './events.ts';
 import { VendorError, type NowPaymentsClient } from './nowpayments.client.ts';
 import { formatCursor, parseCursor, type CreditPack, type Payment } from './payment.domain.ts';
@@ -147,19 +148,5 @@ export class PaymentService {
         cause: error,
       });
     }
-  }
-}
-
-async function orUnavailable<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (cause) {
-    if (!isUnavailable(cause)) throw cause;
-    throw new ProblemError({
-      code: 'service_unavailable',
-      detail: 'The ledger cannot be reached.',
-      headers: { 'retry-after': '1' },
-      cause,
-    });
   }
 }

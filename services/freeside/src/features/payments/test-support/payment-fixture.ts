@@ -9,6 +9,19 @@ import type { PaymentStatus } from '../payment-state.domain.ts';
 import { createPayment } from '../store.ts';
 import { readReport, redactReport } from '../vendor-report.domain.ts';
 
+/** The shortest way to each status, as notices. */
+export const WAYS: Readonly<Record<PaymentStatus, readonly PaymentStatus[]>> = {
+  waiting: ['waiting'],
+  confirming: ['confirming'],
+  confirmed: ['confirmed'],
+  sending: ['sending'],
+  partially_paid: ['partially_paid'],
+  finished: ['finished'],
+  failed: ['failed'],
+  expired: ['expired'],
+  refunded: ['finished', 'refunded'],
+};
+
 export interface PaymentRow {
   readonly id: string;
   readonly status: PaymentStatus;
