@@ -160,8 +160,11 @@ describe('with every trace sampled', () => {
     platform.vendor.release();
     const { requestId } = await asking;
     await platform.restart('finn');
+    // Each process sends its own, in its own time.
     const spans = await collector.waitForSpans(
-      (all) => named(all, traceId, 'freeside-worker', 'process usage') !== undefined,
+      (all) =>
+        named(all, traceId, 'freeside-worker', 'process usage') !== undefined &&
+        named(all, traceId, 'finn', 'publish usage') !== undefined,
       30_000,
     );
     const published = named(spans, traceId, 'finn', 'publish usage');

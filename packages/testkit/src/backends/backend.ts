@@ -115,9 +115,7 @@ async function choosePorts(spec: BackendSpec): Promise<number[]> {
     if (port !== undefined && !(await isPortFree(port))) {
       throw new PortBusyError({ backend: spec.name, port, setting });
     }
-    let candidate = port ?? (await findFreePort());
-    while (chosen.includes(candidate)) candidate = await findFreePort();
-    chosen.push(candidate);
+    chosen.push(port ?? (await findFreePort()));
   }
   return chosen;
 }

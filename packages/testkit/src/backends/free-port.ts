@@ -3,10 +3,12 @@ import { connect, createServer } from 'node:net';
 
 /**
  * Below the range from which Linux takes ports for outgoing connections (32768 and up): a port
- * from there could be taken between our look and the server's bind. Above what `make up` uses.
+ * from there could be taken before the server binds it. Above what `make up` uses.
  */
 const FIRST_PORT = 20_000;
-const END_PORT = 32_768;
+/** Thirty-one ranges of 400: up to 32,399. */
+const RANGES = 31;
+const RANGE_PORTS = 400;
 
 export async function isPortFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
@@ -18,13 +20,25 @@ export async function isPortFree(port: number): Promise<boolean> {
   });
 }
 
-/** A port on 127.0.0.1 that nobody listens on at this moment. */
+/**
+ * Seconds may pass between our look at a port and the bind of the server that it is for. So no port is
+ * given out twice until all of the range were, and test files that run at the same time, each in a
+ * worker of its own, look in different ranges.
+ */
+const range =
+  process.env.VITEST_WORKER_ID === undefined
+    ? randomInt(RANGES)
+    : Number(process.env.VITEST_WORKER_ID) % RANGES;
+let drawn = randomInt(RANGE_PORTS);
+
+/** A port on 127.0.0.1 that nobody listens on at this moment, and that was given to nobody else. */
 export async function findFreePort(): Promise<number> {
-  for (let attempt = 0; attempt < 100; attempt += 1) {
-    const port = randomInt(FIRST_PORT, END_PORT);
+  for (let attempt = 0; attempt < RANGE_PORTS; attempt += 1) {
+    drawn = (drawn + 1) % RANGE_PORTS;
+    const port = FIRST_PORT + range * RANGE_PORTS + drawn;
     if (await isPortFree(port)) return port;
   }
-  throw new Error(`no free port found between ${FIRST_PORT} and ${END_PORT - 1}`);
+  throw new Error(`no port of ${RANGE_PORTS} is free`);
 }
 
 /** Rejects unless something on 127.0.0.1 accepts a connection at that port. */

@@ -50,8 +50,10 @@ export interface SpawnedService {
 
 /** A service did not become ready; the message carries the end of its output. */
 export class ServiceStartError extends Error {
-  constructor(entry: string, reason: string, output: readonly string[]) {
-    super(`${entry} ${reason}\n${output.slice(-20).join('\n')}`);
+  constructor(entry: string, reason: string, output: readonly (readonly string[])[]) {
+    // The end of each: a long stderr would hide the log line that says why.
+    const ends = output.flatMap((lines) => lines.slice(-10));
+    super(`${entry} ${reason}\n${ends.join('\n')}`);
     this.name = 'ServiceStartError';
   }
 }
@@ -97,7 +99,7 @@ export async function spawnService(options: SpawnServiceOptions): Promise<Spawne
   const failure = await awaitReady(service, options);
   if (failure !== undefined) {
     await kill('SIGKILL');
-    throw new ServiceStartError(options.entry, failure, [...stdout, ...stderr]);
+    throw new ServiceStartError(options.entry, failure, [stdout, stderr]);
   }
   return service;
 }
