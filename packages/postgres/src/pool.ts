@@ -72,23 +72,36 @@ export function createPool(options: PoolOptions): pg.Pool {
   // would throw. Then the pool's own event would be the second report of the same break.
   pool.on('connect', (client) => client.on('error', options.onError));
   pool.on('error', () => undefined);
-  if (options.repeatsLost === true) repeatLost(pool);
+  if (options.repeatsLost === true) {
+    pool.query = repeatingLost(pool.query.bind(pool) as Queryable['query']) as typeof pool.query;
+  }
   return pool;
 }
 
 /** When a pooler goes, every idle connection goes with it; the pool may not have heard of all yet. */
 const REPETITIONS = 2;
 
-function repeatLost(pool: pg.Pool): void {
-  const once = pool.query.bind(pool) as Queryable['query'];
-  const query: Queryable['query'] = async (statement, values) => {
-    for (let repeated = 0; ; repeated += 1) {
+const repeatedResults = new WeakSet<object>();
+
+/** Whether the statement was repeated, so that the first one may have been done as well. */
+export function wasRepeated(result: object): boolean {
+  return repeatedResults.has(result);
+}
+
+/** `once`, and again on another connection while the one under it breaks; see {@link wasRepeated}. */
+export function repeatingLost(once: Queryable['query']): Queryable['query'] {
+  return async <R extends pg.QueryResultRow>(
+    statement: string | pg.QueryConfig,
+    values?: unknown[],
+  ) => {
+    for (let repetitions = 0; ; repetitions += 1) {
       try {
-        return await once(statement, values);
+        const result = await once<R>(statement, values);
+        if (repetitions > 0) repeatedResults.add(result);
+        return result;
       } catch (error) {
-        if (repeated >= REPETITIONS || !isConnectionLost(error)) throw error;
+        if (repetitions >= REPETITIONS || !isConnectionLost(error)) throw error;
       }
     }
   };
-  pool.query = query as typeof pool.query;
 }

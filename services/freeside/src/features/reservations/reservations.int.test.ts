@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import type { QueryConfig, QueryResultRow } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { priceTokens } from '@arrakis/money';
-import type { Queryable } from '@arrakis/postgres';
-import type { HoldRequest, Settlement } from './reservation.domain.ts';
+import { repeatingLost, type Queryable } from '@arrakis/postgres';
+import type { HoldDecision, HoldRequest, Settlement } from './reservation.domain.ts';
 import {
   NFT_ID,
   balances,
@@ -64,20 +65,59 @@ describe('a hold', () => {
     });
   });
 
-  it('whose answer was lost is refused when it is repeated, and held once', async () => {
-    const account = await openCommunity(ledger.owner);
-    await mint(ledger.app, account.communityId, 10_000n);
-    const repeating: Queryable = {
-      query: async (...statement) => {
-        await ledger.app.query(...statement);
-        return ledger.app.query(...statement);
-      },
+  describe('whose answer was lost, when it is repeated', () => {
+    /** The first statement is done, and its connection breaks before the answer. */
+    const repeating = (): Queryable => {
+      let isFirst = true;
+      return {
+        query: repeatingLost(
+          async <R extends QueryResultRow>(...statement: [string | QueryConfig, unknown[]?]) => {
+            const result = await ledger.app.query<R>(...statement);
+            if (!isFirst) return result;
+            isFirst = false;
+            throw new Error('Connection terminated unexpectedly');
+          },
+        ),
+      };
     };
-    const service = ledger.newService({ db: repeating });
-    await expect(service.reserve(request(account))).rejects.toMatchObject({
-      code: 'service_unavailable',
+
+    it('is answered as it would have been, and held once', async () => {
+      const [account, other] = [
+        await openCommunity(ledger.owner),
+        await openCommunity(ledger.owner),
+      ];
+      // The second one's credits suffice for two, so that its repetition meets the first one's row.
+      await mint(ledger.app, account.communityId, 2_000n);
+      await mint(ledger.app, other.communityId, 2_000n);
+      const answer = await ledger.newService().reserve(request(account));
+      const repeated = await ledger.newService({ db: repeating() }).reserve(request(other));
+      const timeless = (decision: HoldDecision) => ({ ...decision, reservationId: '', limits: '' });
+      expect(timeless(repeated)).toEqual(timeless(answer));
+      expect(await balances(ledger.app, other.communityId)).toMatchObject({ held: 750n });
     });
-    expect(await balances(ledger.app, account.communityId)).toMatchObject({ held: 750n });
+
+    it('is held once in company too, whose members are decided as they were', async () => {
+      const account = await openCommunity(ledger.owner);
+      await mint(ledger.app, account.communityId, 750n * 2n + 1n);
+      const service = ledger.newService({ db: repeating() });
+      const decisions = await Promise.all([1, 2, 3].map(() => service.reserve(request(account))));
+      expect(decisions.map(({ accepted }) => accepted)).toEqual([true, true, false]);
+      expect(await balances(ledger.app, account.communityId)).toMatchObject({
+        available: 1n,
+        held: 1_500n,
+      });
+    });
+
+    it('is refused when it has been given back meanwhile', async () => {
+      const account = await openCommunity(ledger.owner);
+      await mint(ledger.app, account.communityId, 1_000n);
+      const hold = request(account);
+      const service = ledger.newService();
+      await service.reserve(hold);
+      await service.release(hold.reservationId, 'refused');
+      await expect(service.reserve(hold)).rejects.toMatchObject({ code: 'service_unavailable' });
+      expect(await balances(ledger.app, account.communityId)).toMatchObject({ held: 0n });
+    });
   });
 
   it('is refused beyond the balance with what is left and what would fit', async () => {

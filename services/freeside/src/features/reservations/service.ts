@@ -12,7 +12,13 @@ import type {
   Settlement,
 } from './reservation.domain.ts';
 import type { HoldVerdict, SettlementInput, SettlementResult } from './settlement.domain.ts';
-import { applyLedgerBatch, countOpenReservations, listOrphans, listQuietStreams } from './store.ts';
+import {
+  applyLedgerBatch,
+  countOpenReservations,
+  listOrphans,
+  listQuietStreams,
+  readStandingHold,
+} from './store.ts';
 
 type Operation =
   | { readonly kind: 'hold'; readonly hold: HoldRequest }
@@ -160,7 +166,7 @@ export class ReservationService implements Reservations {
       if (operation.kind === 'hold') holds.push(operation.hold);
       else settlements.push(this.#settlementOf(operation));
     }
-    const applied = await applyLedgerBatch(this.#db, settlements, holds);
+    const applied = await this.#applyBatch(settlements, holds);
     settlements.forEach((settlement, index) => {
       const row = applied.settlements[index];
       if (row !== undefined) this.#events.settled(settlement, row);
@@ -173,6 +179,23 @@ export class ReservationService implements Reservations {
       }
       return { kind: 'settlement', row: present(applied.settlements[nextSettlement++]) };
     });
+  }
+
+  async #applyBatch(
+    settlements: readonly SettlementInput[],
+    holds: readonly HoldRequest[],
+  ): ReturnType<typeof applyLedgerBatch> {
+    try {
+      return await applyLedgerBatch(this.#db, settlements, holds);
+    } catch (error) {
+      // In company its members are tried one by one.
+      const [alone] = holds;
+      const isLone = alone !== undefined && holds.length + settlements.length === 1;
+      if (!isLone || !isTakenAlready(error)) throw error;
+      const standing = await readStandingHold(this.#db, alone);
+      if (standing === undefined) throw error;
+      return { settlements: [], holds: [standing] };
+    }
   }
 
   #settlementOf(operation: Exclude<Operation, { kind: 'hold' }>): SettlementInput {
@@ -190,9 +213,8 @@ export class ReservationService implements Reservations {
 }
 
 /**
- * The connection broke while the hold was taken, and the repetition met it: what was decided about it
- * is lost, so nothing runs on it. Who asked for it gives it back, and if that process dies, the job for
- * orphans does.
+ * The connection broke while the hold was taken, and the repetition met it. Its id was made for this one
+ * request, so it is ours: what was decided about it is read. Should it be gone already, nothing runs on it.
  */
 function isTakenAlready(error: unknown): boolean {
   return violatedConstraint(error) === 'budget_reservations_pkey';

@@ -1,4 +1,4 @@
-import type { Queryable } from '@arrakis/postgres';
+import { wasRepeated, type Queryable } from '@arrakis/postgres';
 import type { HoldRequest } from './reservation.domain.ts';
 import type {
   HoldVerdict,
@@ -51,7 +51,7 @@ export async function applyLedgerBatch(
   settlements: readonly SettlementInput[],
   holds: readonly HoldRequest[],
 ): Promise<{ settlements: SettlementResult[]; holds: HoldVerdict[] }> {
-  const { rows } = await db.query<BatchRow>({
+  const result = await db.query<BatchRow>({
     ...APPLY_BATCH,
     values: [
       settlements.map((s) => s.reservationId),
@@ -72,10 +72,53 @@ export async function applyLedgerBatch(
       holds.map((h) => h.maxTokens),
     ],
   });
+  const { rows } = result;
+  const verdicts = rows.filter((row) => row.operation === 'hold').map(toHoldVerdict);
   return {
     settlements: rows.filter((row) => row.operation === 'settlement').map(toSettlementResult),
-    holds: rows.filter((row) => row.operation === 'hold').map(toHoldVerdict),
+    holds: wasRepeated(result) ? await correctRefusals(db, holds, verdicts) : verdicts,
   };
+}
+
+/** A repetition is refused for want of the very credits that the first statement has put on hold. */
+function correctRefusals(
+  db: Queryable,
+  holds: readonly HoldRequest[],
+  verdicts: readonly HoldVerdict[],
+): Promise<HoldVerdict[]> {
+  return Promise.all(
+    verdicts.map(async (verdict, index) => {
+      const hold = holds[index];
+      if (verdict.outcome === 'accepted' || hold === undefined) return verdict;
+      return (await readStandingHold(db, hold)) ?? verdict;
+    }),
+  );
+}
+
+/**
+ * The verdict on a hold that stands: what its statement would have answered, had its connection not broken.
+ * Undefined when there is no such hold, or no longer.
+ */
+export async function readStandingHold(
+  db: Queryable,
+  { reservationId, communityId }: HoldRequest,
+): Promise<HoldVerdict | undefined> {
+  const { rows } = await db.query<BatchRow>(
+    `SELECT 'accepted' AS outcome, r.hold_micro AS required_micro, a.balance_micro AS available_micro,
+       r.price_version AS version, p.prompt_price_micro, p.completion_price_micro,
+       k.rate_limit_rpm AS rpm, u.minute_requests AS rpm_used,
+       u.minute_started + interval '1 minute' AS rpm_resets_at, k.rate_limit_tpd AS tpd,
+       u.day_tokens AS tpd_used, (r.limit_day + 1)::timestamp AT TIME ZONE 'UTC' AS tpd_resets_at
+     FROM freeside.budget_reservations r
+     JOIN freeside.accounts a ON a.community_id = r.community_id AND a.kind = 'available'
+     JOIN freeside.pool_prices p ON p.price_version = r.price_version AND p.pool = r.pool
+     JOIN freeside.api_keys k ON k.id = r.api_key_id
+     JOIN freeside.api_key_usage u ON u.key_id = k.id
+     WHERE r.id = $1 AND r.community_id = $2 AND r.status = 'reserved'`,
+    [reservationId, communityId],
+  );
+  const [row] = rows;
+  return row === undefined ? undefined : toHoldVerdict(row);
 }
 
 function toSettlementResult(row: BatchRow): SettlementResult {
