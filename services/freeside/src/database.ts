@@ -16,8 +16,8 @@ export function openDatabase(
     url: secrets.databaseUrl.reveal(),
     max: config.databasePoolMax,
     applicationName,
-    // A ledger batch that comes twice changes nothing: settlements are idempotent, and a hold that was
-    // taken already is refused by its key.
+    // What comes twice changes the books once: settlements are idempotent, a hold that stands is read
+    // instead of taken again, a payment is decided upon by its version. At most a notice is kept twice.
     repeatsLost: true,
     onError: (error) => to.logger.warn({ err: error }, 'database connection lost'),
   });
