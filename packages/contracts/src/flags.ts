@@ -27,6 +27,12 @@ export const FLAGS_BUCKET = {
   maxValueBytes: 16_384,
 } as const;
 
+/**
+ * Beside the flags in the ConfigMap, and so in the directory that it is mounted as: the bucket's
+ * document, as the controller last wrote it. It tells when the flags there were said.
+ */
+export const FLAGS_TOLD_FILE = 'told.json';
+
 const MAX_REVISION_CHARACTERS = 200;
 
 /**

@@ -1,6 +1,6 @@
 import { FLAG_DEFAULTS, FLAG_NAMES } from '@arrakis/contracts';
 import { describe, expect, it } from 'vitest';
-import { readDocument, readTexts, writeDocument } from './document.domain.ts';
+import { readDirectory, readDocument, readTexts, writeDocument } from './document.domain.ts';
 
 const OFF = { ...FLAG_DEFAULTS, FEATURE_API_KEYS_ENABLED: false };
 const said = { flags: OFF, revision: '4711', changedAtMs: Date.UTC(2026, 0, 2, 3, 4, 5, 6) };
@@ -79,5 +79,33 @@ describe('flags as texts', () => {
 
   it('are on unless somebody says otherwise', () => {
     expect(FLAG_NAMES.map((name) => FLAG_DEFAULTS[name])).toEqual([true, true, true]);
+  });
+});
+
+describe('a directory of flags', () => {
+  const told = { values: OFF, revision: '7', changedAtMs: 500 };
+  const texts = (values: object) => ({ values, refused: {} });
+
+  it('was said when its document says, whenever the files were written', () => {
+    expect(readDirectory(texts(OFF), told, 100)).toEqual(told);
+    expect(readDirectory(texts(OFF), told, 900)).toEqual(told);
+  });
+
+  it('keeps to the document where a flag is bad or missing', () => {
+    expect(readDirectory(texts({ FEATURE_WEB_CHAT_ENABLED: true }), told, 100)).toEqual(told);
+    expect(readDirectory(texts({}), told, -Infinity)).toEqual(told);
+  });
+
+  it('was said when it was written as long as the document says anything else, or there is none', () => {
+    const values = { FEATURE_API_KEYS_ENABLED: true };
+    const byTime = { values, changedAtMs: 900 };
+    expect(readDirectory(texts(values), told, 900)).toEqual(byTime);
+    expect(readDirectory(texts(values), undefined, 900)).toEqual(byTime);
+    const partial = { ...told, values: {} };
+    expect(readDirectory(texts(values), partial, 900)).toEqual(byTime);
+  });
+
+  it('says nothing when it holds nothing usable', () => {
+    expect(readDirectory(texts({}), undefined, -Infinity)).toBeUndefined();
   });
 });

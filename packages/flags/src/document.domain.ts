@@ -16,7 +16,7 @@ export interface Statement {
   readonly values: PartialFlagValues;
   /** Milliseconds since the epoch, by the clock of who said it. */
   readonly changedAtMs: number;
-  /** The ConfigMap's `resourceVersion` or the id of a command; undefined for files. */
+  /** The ConfigMap's `resourceVersion` or the id of a command; undefined for files without a document. */
   readonly revision?: string;
 }
 
@@ -77,6 +77,24 @@ export function readTexts(texts: Readonly<Record<string, string>>): TextReading 
     else values[name] = value;
   }
   return { values, refused };
+}
+
+/**
+ * What a directory of flags says. A file's own time tells little: a kubelet writes files when it comes
+ * round to it, and leaves those alone that say by chance what the next change says again. So the time
+ * is that of the document beside them, as long as it says the same; else somebody changed the flags
+ * and the controller has not spoken yet, or there is none.
+ *
+ * @param writtenAtMs when the newest of the files was written, in milliseconds since the epoch
+ */
+export function readDirectory(
+  { values }: TextReading,
+  told: Statement | undefined,
+  writtenAtMs: number,
+): Statement | undefined {
+  const names = FLAG_NAMES.filter((name) => values[name] !== undefined);
+  if (told !== undefined && names.every((name) => values[name] === told.values[name])) return told;
+  return names.length === 0 ? undefined : { values, changedAtMs: writtenAtMs };
 }
 
 function parseJson(text: string): unknown {

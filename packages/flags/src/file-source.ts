@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FLAG_NAMES } from '@arrakis/contracts';
-import { readTexts, type Statement } from './document.domain.ts';
+import { FLAGS_BUCKET, FLAGS_TOLD_FILE, FLAG_NAMES } from '@arrakis/contracts';
+import { readDirectory, readDocument, readTexts, type Statement } from './document.domain.ts';
 
 /** What a directory said at one look. */
 export interface FileReading {
@@ -12,7 +12,10 @@ export interface FileReading {
 }
 
 export interface FileSourceOptions {
-  /** A mounted ConfigMap: one file a flag, named as the flag, holding `true` or `false`. */
+  /**
+   * A mounted ConfigMap: one file a flag, named as the flag, holding `true` or `false`; beside them
+   * perhaps `told.json`, the document that says the same and since when.
+   */
   readonly dir: string;
   readonly onReading: (reading: FileReading) => void;
   /** Default 1 s. */
@@ -21,7 +24,7 @@ export interface FileSourceOptions {
 
 const DEFAULT_INTERVAL_MS = 1_000;
 /** Longer than any good value; a larger file is refused without being read. */
-const MAX_FILE_BYTES = 64;
+const MAX_FLAG_BYTES = 64;
 
 /**
  * Looks at the directory once a second. A ConfigMap is mounted as links that are swapped as a
@@ -47,7 +50,7 @@ export class FileSource {
   }
 
   async #look(): Promise<void> {
-    const reading = await readDirectory(this.#options.dir);
+    const reading = await readFiles(this.#options.dir);
     if (this.#isClosed) return;
     this.#options.onReading(reading);
     const intervalMs = this.#options.intervalMs ?? DEFAULT_INTERVAL_MS;
@@ -57,31 +60,37 @@ export class FileSource {
   }
 }
 
-interface FlagFile {
-  readonly name: string;
+interface ReadFile {
   readonly text: string;
-  readonly changedAtMs: number;
+  readonly writtenAtMs: number;
 }
 
 /** Never rejects: what can't be read says nothing. */
-async function readDirectory(dir: string): Promise<FileReading> {
-  const files = (await Promise.all(FLAG_NAMES.map((name) => readFlagFile(dir, name)))).filter(
-    (file) => file !== undefined,
-  );
-  const texts = Object.fromEntries(files.map(({ name, text }) => [name, text]));
-  const { values, refused } = readTexts(texts);
-  if (Object.keys(values).length === 0) return { statement: undefined, refused };
-  const changedAtMs = Math.max(...files.map((file) => file.changedAtMs));
-  return { statement: { values, changedAtMs }, refused };
+async function readFiles(dir: string): Promise<FileReading> {
+  const [told, ...files] = await Promise.all([
+    readSmall(join(dir, FLAGS_TOLD_FILE), FLAGS_BUCKET.maxValueBytes),
+    ...FLAG_NAMES.map(async (name) => ({
+      name,
+      file: await readSmall(join(dir, name), MAX_FLAG_BYTES),
+    })),
+  ]);
+  const found = files.flatMap(({ name, file }) => (file === undefined ? [] : [{ name, ...file }]));
+  const reading = readTexts(Object.fromEntries(found.map(({ name, text }) => [name, text])));
+  const document = told === undefined ? undefined : readDocument(told.text);
+  const writtenAtMs = Math.max(...found.map((file) => file.writtenAtMs));
+  return {
+    statement: readDirectory(reading, document, writtenAtMs),
+    refused: reading.refused,
+  };
 }
 
-async function readFlagFile(dir: string, name: string): Promise<FlagFile | undefined> {
-  const path = join(dir, name);
+/** A larger one counts as empty. */
+async function readSmall(path: string, maxBytes: number): Promise<ReadFile | undefined> {
   try {
     // Follows links, so the time is that of the mounted version.
     const { mtimeMs, size } = await stat(path);
-    const text = size > MAX_FILE_BYTES ? '' : await readFile(path, 'utf8');
-    return { name, text, changedAtMs: mtimeMs };
+    const text = size > maxBytes ? '' : await readFile(path, 'utf8');
+    return { text, writtenAtMs: mtimeMs };
   } catch {
     return undefined;
   }

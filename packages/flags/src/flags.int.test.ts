@@ -2,12 +2,13 @@ import { mkdir, mkdtemp, rename, rm, symlink, utimes, writeFile } from 'node:fs/
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { FLAGS_BUCKET, type FlagName } from '@arrakis/contracts';
+import { FLAGS_BUCKET, FLAGS_TOLD_FILE, FLAG_DEFAULTS, type FlagName } from '@arrakis/contracts';
 import { natsOptions } from '@arrakis/nats';
 import { findFreePort, startTcpRelay, waitFor } from '@arrakis/testkit';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { writeDocument } from './document.domain.ts';
 import {
   createInstance,
   say,
@@ -51,6 +52,16 @@ async function mount(name: string, text: string, secondsFromNow = 0): Promise<vo
   await writeFile(path, text);
   const time = Date.now() / 1000 + secondsFromNow;
   await utimes(path, time, time);
+}
+
+/** The document beside the flags, as the controller writes it; returns its revision. */
+async function tell(isOn: boolean, secondsFromNow: number): Promise<string> {
+  const changedAtMs = Date.now() + secondsFromNow * 1000;
+  const revision = `told-${secondsFromNow}`;
+  const flags = { ...FLAG_DEFAULTS, [API_KEYS]: isOn };
+  const text = writeDocument({ flags, revision, changedAtMs });
+  await writeFile(join(dir, FLAGS_TOLD_FILE), text);
+  return revision;
 }
 
 describe('flags with NATS', () => {
@@ -206,6 +217,33 @@ describe('flags when NATS dies', () => {
     const revision = await say(nats.url, WEB_CHAT, false);
     await becomes(one, API_KEYS, true);
     expect(one.flags.snapshot()).toMatchObject({ source: 'kv', revision });
+  });
+
+  it('follow files that say what they said before, by the document beside them', async () => {
+    // A kubelet that came round last when the flag was off, and missed that it was on.
+    await mount(API_KEYS, 'false', -60);
+    await tell(false, -60);
+    await say(nats.url, API_KEYS, true);
+    const one = await start({ natsUrl: nats.url, dir });
+    await nats.kill();
+    await kvBecomes(one, 'away');
+    expect(one.flags.isEnabled(API_KEYS)).toBe(true);
+    const revision = await tell(false, 1);
+    await becomes(one, API_KEYS, false);
+    expect(one.flags.snapshot()).toMatchObject({ source: 'file', revision });
+  });
+
+  it('go on by what they heard last when files are written late that say older things', async () => {
+    await say(nats.url, API_KEYS, true);
+    const one = await start({ natsUrl: nats.url, dir });
+    await nats.kill();
+    await kvBecomes(one, 'away');
+    await tell(false, -60);
+    await mount(API_KEYS, 'false', 5);
+    // What has nothing to do with it shows that the directory was looked at since.
+    await mount(WEB_CHAT, 'maybe');
+    await waitFor(async () => (await one.metric('flags_refused_total', { source: 'file' })) === 1);
+    expect(one.flags.isEnabled(API_KEYS)).toBe(true);
   });
 
   it('do not wait long on a connection that leads nowhere', async () => {

@@ -1,4 +1,10 @@
-export { readDocument, readTexts, type NewStatement, type Statement } from './document.domain.ts';
+export {
+  readDocument,
+  readTexts,
+  writeDocument,
+  type NewStatement,
+  type Statement,
+} from './document.domain.ts';
 export { NOTHING_TOLD } from './effective.domain.ts';
 export { createFlags, type Flags, type FlagsOptions, type FlagsSnapshot } from './flags.ts';
 export { createFlagMetrics } from './metrics.ts';

@@ -27,6 +27,7 @@ const flags: Scenario = {
     await show('a bad value changes nothing and is explained', () => refuse(platform));
     await show('without NATS a flip takes effect at every replica within 60 s', async () => {
       onEnd(() => bringNatsBack(platform));
+      await leaveFilesBehind(platform, clock);
       await platform.kube.kubectl(['scale', NATS, '--replicas=0']);
       await waitForAll(platform, ({ kv }) => kv === 'away', 'every replica has lost NATS');
       const tookMs = await flipAndWait(platform, clock, false, EFFECT_WITHOUT_NATS_WITHIN_MS * 2);
@@ -101,6 +102,35 @@ async function flipAndWait(
 
 function set(platform: Platform, value: string): Promise<string> {
   return platform.kube.mergePatch(CONFIG_MAP, { data: { [FLAG]: value } });
+}
+
+/**
+ * The flag is on, and the files of every replica still say off, as they do when a kubelet last came
+ * round in between: switching it off again then changes none of their bytes but the document beside.
+ */
+async function leaveFilesBehind(platform: Platform, clock: Clock): Promise<void> {
+  await flipAndWait(platform, clock, false);
+  const pods = (await Promise.all(FOLLOWERS.map((name) => platform.pods(name)))).flat();
+  const names = pods.map(({ metadata }) => `pod/${metadata.name}`);
+  // Makes their kubelet look at once.
+  await platform.kube.kubectl([
+    'annotate',
+    '--overwrite',
+    ...names,
+    `test/looked-at=${Date.now()}`,
+  ]);
+  await waitFor(
+    async () => {
+      const files = await Promise.all(names.map((name) => readFile(platform, name)));
+      return files.every((text) => text === 'false');
+    },
+    { timeoutMs: 90_000, intervalMs: 1_000, what: `the files of ${FLAG} say false` },
+  );
+  await flipAndWait(platform, clock, true);
+}
+
+function readFile(platform: Platform, pod: string): Promise<string> {
+  return platform.kube.kubectl(['exec', pod, '--', 'cat', `/var/run/arrakis/flags/${FLAG}`]);
 }
 
 function within(tookMs: readonly number[], limitMs: number): string {

@@ -96,7 +96,7 @@ export const uninstall: Scenario = {
 /** The table in docs/operations.md, and what Kubernetes itself puts into a namespace. */
 const KEPT: readonly RegExp[] = [
   /^persistentvolumeclaim\/(?:data-arrakis-|spool-arrakis-finn-)/,
-  /^secret\/arrakis-(?:database|redis|nats|app|demo-key|load-key)$/,
+  /^secret\/arrakis-(?:database|redis|nats|app|audit|demo-key|load-key)$/,
   /^secret\/signing-key-freeside$/,
   /^signingkey\.keys\.arrakis\.community\/freeside$/,
   /^configmap\/(?:platform-flags|kube-root-ca\.crt)$/,

@@ -1,5 +1,5 @@
-import { FLAG_NAMES } from '@arrakis/contracts';
-import { readFlags, openFlagsBucket } from '@arrakis/flags';
+import { FLAGS_TOLD_FILE, FLAG_NAMES } from '@arrakis/contracts';
+import { readDocument, readFlags, openFlagsBucket, type StoredFlags } from '@arrakis/flags';
 import { natsOptions } from '@arrakis/nats';
 import {
   createTestDatabase,
@@ -129,6 +129,20 @@ describe.skipIf(CLUSTER === undefined)(
       const { metadata } = await cluster.api.get<ConfigMapObject>(CONFIG_MAPS, target);
       return readStatement(metadata.annotations?.['flags.arrakis.community/status']);
     };
+    /** The document that files carry. */
+    const told = async () => {
+      const target = { namespace: cluster.namespace, name: 'platform-flags' };
+      const { data } = await cluster.api.get<ConfigMapObject>(CONFIG_MAPS, target);
+      return readDocument(data?.[FLAGS_TOLD_FILE] ?? '');
+    };
+    const readBucket = async (): Promise<StoredFlags> => {
+      const connection = await connect(natsOptions(nats.url, 'test'));
+      try {
+        return await readFlags(await openFlagsBucket(connection));
+      } finally {
+        await connection.close();
+      }
+    };
     const pod = (name: string) =>
       cluster.api.get<PodObject>(PODS, { namespace: cluster.namespace, name });
     const revisionOf = async (name: string): Promise<string | undefined> =>
@@ -157,11 +171,13 @@ describe.skipIf(CLUSTER === undefined)(
       await flip();
       await waitFor(async () => (await statement())?.observedResourceVersion !== before, PATIENCE);
       expect((await statement())?.carrier).toBe('nats');
+      expect(await told()).toEqual((await readBucket()).statement);
       expect(await revisionOf('mounts')).toBeUndefined();
       expect(await poked()).toBe(0);
     });
 
     it('tells each pod that mounts the flags of a change, once, and no other pod', async () => {
+      const toldBefore = await told();
       await kill();
       // Nothing changed yet: nothing has to be carried.
       const [failed, pokedBefore] = await Promise.all([failures(), poked()]);
@@ -175,6 +191,9 @@ describe.skipIf(CLUSTER === undefined)(
       );
       const said = await statement();
       expect(said).toMatchObject({ carrier: 'files', effective: { [WEB_CHAT]: isOn } });
+      const document = await told();
+      expect(document?.values).toEqual(said?.effective);
+      expect(document?.changedAtMs).toBeGreaterThan(toldBefore?.changedAtMs ?? Infinity);
       expect(await revisionOf('mounts')).toBe(said?.observedResourceVersion);
       expect(await revisionOf('projects')).toBe(said?.observedResourceVersion);
       expect(await revisionOf('mounts-another')).toBeUndefined();
@@ -197,10 +216,9 @@ describe.skipIf(CLUSTER === undefined)(
       await nats.restart();
       isDown = false;
       await waitFor(async () => (await statement())?.carrier === 'nats', PATIENCE);
-      const connection = await connect(natsOptions(nats.url, 'test'));
-      const { flags } = await readFlags(await openFlagsBucket(connection));
-      await connection.close();
-      expect(flags[WEB_CHAT]).toBe(isOn);
+      const stored = await readBucket();
+      expect(stored.flags[WEB_CHAT]).toBe(isOn);
+      expect(await told()).toEqual(stored.statement);
       await flip();
       await waitFor(async () => (await statement())?.effective[WEB_CHAT] === webChat, PATIENCE);
       expect(await poked()).toBe(before);

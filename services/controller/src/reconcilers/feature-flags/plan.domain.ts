@@ -1,4 +1,5 @@
 import { FLAG_NAMES, parseFlag, type FlagName, type FlagValues } from '@arrakis/contracts';
+import type { NewStatement, Statement } from '@arrakis/flags';
 
 /** What the ConfigMap says, and what was last told to everybody. */
 export interface FlagsWorld {
@@ -35,4 +36,40 @@ export function planFlags({ data, lastGood, told }: FlagsWorld): FlagsPlan {
   }
   const tell = told === undefined || FLAG_NAMES.some((name) => effective[name] !== told[name]);
   return { effective, refused, tell };
+}
+
+export interface SaidBefore {
+  /** What the bucket says; undefined when it says nothing, or could not be asked. */
+  readonly stored: Statement | undefined;
+  /** What the ConfigMap's own document says. */
+  readonly carried: Statement | undefined;
+}
+
+/**
+ * The document that holds now, the same in the bucket and in the ConfigMap: a process that loses NATS
+ * tells by it whether its files are newer than what it heard last. A new one is later than all before
+ * it, whatever this clock says.
+ *
+ * @param now the ConfigMap's version, and the time in milliseconds since the epoch
+ */
+export function nextDocument(
+  { effective, tell }: FlagsPlan,
+  { stored, carried }: SaidBefore,
+  now: { readonly resourceVersion: string; readonly atMs: number },
+): NewStatement {
+  const last = stored ?? carried;
+  const stands = stored === undefined ? saysAll(carried, effective) : !tell;
+  if (last !== undefined && stands) {
+    const { revision = now.resourceVersion, changedAtMs } = last;
+    return { flags: effective, revision, changedAtMs };
+  }
+  const before = Math.max(stored?.changedAtMs ?? 0, carried?.changedAtMs ?? 0);
+  return {
+    ...{ flags: effective, revision: now.resourceVersion },
+    changedAtMs: Math.max(now.atMs, before + 1),
+  };
+}
+
+function saysAll(said: Statement | undefined, flags: FlagValues): boolean {
+  return said !== undefined && FLAG_NAMES.every((name) => said.values[name] === flags[name]);
 }

@@ -1,4 +1,5 @@
-import { FLAG_DEFAULTS } from '@arrakis/contracts';
+import { FLAGS_TOLD_FILE, FLAG_DEFAULTS } from '@arrakis/contracts';
+import { readDocument, writeDocument, type NewStatement, type Statement } from '@arrakis/flags';
 import type { ApiClient } from '../../kubernetes/api.client.ts';
 import { CONFIG_MAPS, type ConfigMapObject } from '../../kubernetes/objects.ts';
 import type { EventRecorder } from '../../runtime/event-recorder.ts';
@@ -6,7 +7,7 @@ import { NotLeadingError } from '../../runtime/leader-election.ts';
 import type { MountingPods } from '../../mounts/mounting-pods.client.ts';
 import type { FlagsBucket } from './bucket.client.ts';
 import type { FlagsMetrics } from './metrics.ts';
-import { planFlags, type FlagsPlan } from './plan.domain.ts';
+import { nextDocument, planFlags, type FlagsPlan } from './plan.domain.ts';
 import {
   STATEMENT_ANNOTATION,
   isSameStatement,
@@ -35,13 +36,21 @@ const STEADY_MS = 15_000;
 
 interface Told {
   readonly plan: FlagsPlan;
+  readonly document: NewStatement;
   /** Why NATS could not be told. */
   readonly failure?: Error;
 }
 
+interface Standing {
+  readonly old: FlagsStatement | undefined;
+  readonly statement: FlagsStatement;
+  readonly document: NewStatement;
+}
+
 /**
- * ConfigMap → bucket; what was refused is said on the ConfigMap itself. While NATS is away the files
- * that pods mount carry the change instead, and their kubelets are made to look at once.
+ * ConfigMap → bucket; what was refused is said on the ConfigMap itself, and the bucket's document is
+ * kept in it, for the files that pods mount. While NATS is away these carry a change instead, and their
+ * kubelets are made to look at once.
  */
 export class FlagsReconciler {
   readonly #deps: FlagsReconcilerDeps;
@@ -62,7 +71,7 @@ export class FlagsReconciler {
       resourceVersion: object.metadata.resourceVersion ?? '',
       isTold: told.failure === undefined,
     });
-    await this.#state(object, old, statement);
+    await this.#state(object, { old, statement, document: told.document });
     if (told.failure === undefined) return STEADY_MS;
     if (statement.carrier === 'files') await this.#carryByFiles(object, statement);
     throw told.failure;
@@ -77,23 +86,34 @@ export class FlagsReconciler {
         lastGood: old?.effective ?? stored.flags,
         told: stored.statement === undefined ? undefined : stored.flags,
       });
-      if (plan.tell) await this.#write(object, plan, stored.sequence);
-      return { plan };
+      const document = this.#decide(object, plan, stored.statement);
+      if (plan.tell) await this.#write(object, document, stored.sequence);
+      return { plan, document };
     } catch (error) {
       const failure = failureOf(error);
       const lastGood = old?.effective ?? FLAG_DEFAULTS;
-      return { plan: planFlags({ data, lastGood, told: undefined }), failure };
+      const plan = planFlags({ data, lastGood, told: undefined });
+      return { plan, document: this.#decide(object, plan, undefined), failure };
     }
   }
 
-  async #write(object: ConfigMapObject, plan: FlagsPlan, sequence: number): Promise<void> {
-    const { bucket, events, guard, metrics, now } = this.#deps;
+  #decide(
+    { metadata, data }: ConfigMapObject,
+    plan: FlagsPlan,
+    stored: Statement | undefined,
+  ): NewStatement {
+    const carried = readDocument(data?.[FLAGS_TOLD_FILE] ?? '');
+    const { resourceVersion = '' } = metadata;
+    const atMs = this.#deps.now().getTime();
+    return nextDocument(plan, { stored, carried }, { resourceVersion, atMs });
+  }
+
+  async #write(object: ConfigMapObject, document: NewStatement, sequence: number): Promise<void> {
+    const { bucket, events, guard, metrics } = this.#deps;
     guard();
-    const { resourceVersion: revision = '' } = object.metadata;
-    const changedAtMs = now().getTime();
-    await bucket.write({ flags: plan.effective, revision, changedAtMs }, sequence);
+    await bucket.write(document, sequence);
     metrics.changed('nats');
-    const note = `told to every service: ${JSON.stringify(plan.effective)}`;
+    const note = `told to every service: ${JSON.stringify(document.flags)}`;
     await events.record(object, { type: 'Normal', reason: 'FlagsTold', note });
   }
 
@@ -117,12 +137,9 @@ export class FlagsReconciler {
   }
 
   /** Before the pods: who takes over after a crash finds the change under the same version. */
-  async #state(
-    object: ConfigMapObject,
-    old: FlagsStatement | undefined,
-    statement: FlagsStatement,
-  ): Promise<void> {
-    if (isSameStatement(old, statement)) return;
+  async #state(object: ConfigMapObject, { old, statement, document }: Standing): Promise<void> {
+    const told = writeDocument(document);
+    if (isSameStatement(old, statement) && object.data?.[FLAGS_TOLD_FILE] === told) return;
     const { name, namespace = '', uid, resourceVersion } = object.metadata;
     await this.#deps.api.apply(CONFIG_MAPS, {
       ...{ apiVersion: 'v1', kind: 'ConfigMap' },
@@ -132,6 +149,7 @@ export class FlagsReconciler {
         ...(resourceVersion === undefined ? {} : { resourceVersion }),
         annotations: { [STATEMENT_ANNOTATION]: JSON.stringify(statement) },
       },
+      data: { [FLAGS_TOLD_FILE]: told },
     });
   }
 }
