@@ -1,5 +1,5 @@
 import { FLAG_NAMES, parseFlag, type FlagName, type FlagValues } from '@arrakis/contracts';
-import type { NewStatement, Statement } from '@arrakis/flags';
+import type { NewStatement, Statement } from '@arrakis/flags/document.domain.ts';
 
 /** What the ConfigMap says, and what was last told to everybody. */
 export interface FlagsWorld {
