@@ -11,7 +11,7 @@ let platform: Platform;
 
 beforeAll(async () => {
   platform = await startPlatform();
-}, 120_000);
+}, 240_000);
 
 afterAll(async () => {
   await platform.stop();
@@ -79,7 +79,7 @@ describe('keys of a running platform', () => {
   it('are rotated without refusing a single request, and the old one can go at once', async () => {
     const [{ kid: oldKid } = { kid: '' }] = await signingKeys();
     const { statuses, stop } = traffic();
-    await waitFor(() => statuses.length >= 10, { timeoutMs: 20_000 });
+    await waitFor(() => statuses.length >= 10, { timeoutMs: 60_000 });
     const printed = await platform.command(
       'scripts/keys/s2s.ts',
       'rotate',
@@ -96,24 +96,31 @@ describe('keys of a running platform', () => {
         platform.services.api
           .logs()
           .some((line) => line.msg === 'signing key activated' && line.kid === active?.kid),
-      { timeoutMs: 5000 },
+      { timeoutMs: 30_000 },
     );
     await platform.command('scripts/keys/s2s.ts', 'retire', '--kid', oldKid, '--now');
     const switchedAt = statuses.length;
-    await waitFor(() => statuses.length >= switchedAt + 20, { timeoutMs: 20_000 });
+    await waitFor(() => statuses.length >= switchedAt + 20, { timeoutMs: 60_000 });
     expect(new Set(await stop())).toEqual(new Set([200]));
-  }, 90_000);
+  }, 240_000);
 
   it('stop within two seconds of being revoked, under traffic', async () => {
     const { statuses, stop } = traffic();
-    await waitFor(() => statuses.length >= 10, { timeoutMs: 20_000 });
+    await waitFor(() => statuses.length >= 10, { timeoutMs: 60_000 });
     await platform.command('scripts/keys/api-key.ts', 'revoke', platform.apiKey.slice(0, 20));
-    // The command took longer than the commit: two seconds from here are generous.
+    // The command ended after the commit: two seconds from here are generous. What counts is when a
+    // request was sent; how long its answer takes on a busy machine is another matter.
     const revokedAt = performance.now();
-    await waitFor(async () => (await ask()) === 401, { timeoutMs: 2000 });
-    expect(performance.now() - revokedAt).toBeLessThan(2000);
+    let lastOpenAt = revokedAt;
+    await waitFor(async () => {
+      const askedAt = performance.now();
+      const status = await ask();
+      if (status !== 401) lastOpenAt = askedAt;
+      return status === 401;
+    });
+    expect(lastOpenAt - revokedAt).toBeLessThan(2_000);
     await stop();
     expect(await ask()).toBe(401);
     expect(new Set(statuses)).toEqual(new Set([200, 401]));
-  }, 60_000);
+  }, 240_000);
 });

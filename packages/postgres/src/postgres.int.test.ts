@@ -96,7 +96,7 @@ describe('a pool that repeats what was lost', () => {
         repeatsLost: repeats,
         onError: () => undefined,
       });
-      const lost = `SELECT 7 AS seven, pg_sleep(1) /* lost ${String(repeats)} */`;
+      const lost = `SELECT 7 AS seven, pg_sleep(5) /* lost ${String(repeats)} */`;
       const answer = other.query<{ seven: number }>(lost).then(
         ({ rows }) => rows[0]?.seven,
         (error: unknown) => isUnavailable(error),

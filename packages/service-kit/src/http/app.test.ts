@@ -32,7 +32,7 @@ const Body = Type.Object(
 let lines: Json[] = [];
 /** A request's line comes a turn after its end. */
 const lineWritten = (): Promise<void> =>
-  vi.waitFor(() => expect(lines.at(-1)?.msg).toBe('request'), { interval: 1 });
+  vi.waitFor(() => expect(lines.at(-1)?.msg).toBe('request'), { interval: 1, timeout: 10_000 });
 let registry = new Registry();
 
 beforeEach(() => {

@@ -182,7 +182,7 @@ describe('a start', () => {
     pidFile: join(dir, 'toy.pid'),
     logFile: join(dir, 'toy.log'),
     ports: [{ port: undefined, setting: 'TOY_PORT' }],
-    readyTimeoutMs: 300,
+    readyTimeoutMs: 30_000,
     prepare: () => Promise.resolve({ command: '/bin/sh', args: ['-c', script], env: {} }),
     probe: () => Promise.resolve(),
     ...change,
@@ -198,7 +198,9 @@ describe('a start', () => {
   });
 
   it('that never gets ready is ended', async () => {
-    const failure = await startBackend(shell('exec sleep 60')).catch(String);
+    const failure = await startBackend(shell('exec sleep 60', { readyTimeoutMs: 300 })).catch(
+      String,
+    );
     expect(failure).toContain('did not answer within 300 ms');
     expect(await livingProcess(join(dir, 'toy.pid'))).toBeUndefined();
   });

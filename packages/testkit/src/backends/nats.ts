@@ -52,7 +52,7 @@ export async function startNats(options: NatsOptions): Promise<RunningNats> {
         setting: options.monitorPortSetting ?? 'the `monitorPort` option',
       },
     ],
-    readyTimeoutMs: 20_000,
+    readyTimeoutMs: 60_000,
     prepare: async ([port = 0, monitorPort = 0]) => {
       const text = configuration({ storeDir, port, monitorPort, password });
       await writeFile(configFile, text, { mode: 0o600 });

@@ -65,7 +65,7 @@ async function start(options: PostgresOptions): Promise<RunningPostgres> {
     pidFile,
     logFile: options.logFile ?? join(dataDir, 'postgres.log'),
     ports: [{ port: options.port, setting: options.portSetting ?? 'the `port` option' }],
-    readyTimeoutMs: 30_000,
+    readyTimeoutMs: 60_000,
     prepare: async ([port = 0]) => {
       await endUnrecorded(cluster, pidFile);
       await initialiseCluster({

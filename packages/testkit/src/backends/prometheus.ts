@@ -28,7 +28,7 @@ export async function startPrometheus(options: PrometheusOptions): Promise<Runni
     pidFile: join(dir, 'prometheus.pid'),
     logFile: join(dir, 'prometheus.log'),
     ports: [{ port: undefined, setting: 'nothing: any free port is taken' }],
-    readyTimeoutMs: 30_000,
+    readyTimeoutMs: 60_000,
     prepare: ([port = 0]) =>
       Promise.resolve({
         command: prometheus,

@@ -42,7 +42,7 @@ export async function startRedis(options: RedisOptions): Promise<RunningRedis> {
     pidFile: join(dir, REDIS_PID_FILE),
     logFile: options.logFile ?? join(dir, 'redis.log'),
     ports: [{ port: options.port, setting: options.portSetting ?? 'the `port` option' }],
-    readyTimeoutMs: 15_000,
+    readyTimeoutMs: 60_000,
     prepare: async ([port = 0]) => {
       await writeFile(configFile, configuration(options, port, password), { mode: 0o600 });
       return { command, args: [configFile], env: { LC_ALL: 'C' } };

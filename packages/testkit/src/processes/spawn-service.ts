@@ -21,6 +21,7 @@ export interface SpawnServiceOptions {
   readonly env: Readonly<Record<string, string>>;
   /** Answers 2xx once the service is ready. Without it, a started process counts as ready. */
   readonly readyUrl?: string;
+  /** Default 60 s. */
   readonly readyTimeoutMs?: number;
   readonly cwd?: string;
   readonly output?: ServiceOutput;
@@ -141,7 +142,7 @@ async function awaitReady(
   service: SpawnedService,
   options: SpawnServiceOptions,
 ): Promise<string | undefined> {
-  const { readyUrl, readyTimeoutMs = 20_000 } = options;
+  const { readyUrl, readyTimeoutMs = 60_000 } = options;
   if (readyUrl === undefined) return undefined;
   const deadline = performance.now() + readyTimeoutMs;
   const ended = service.exited.then((exit) => exit);

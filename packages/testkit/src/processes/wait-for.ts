@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
 export interface WaitOptions {
-  /** Default 10 s. */
+  /** Default 30 s: only what never comes waits so long. */
   readonly timeoutMs?: number;
   /** Default 10 ms. */
   readonly intervalMs?: number;
@@ -19,7 +19,7 @@ export async function waitFor<T>(
   condition: () => T | Promise<T>,
   options: WaitOptions = {},
 ): Promise<Exclude<Awaited<T>, Falsy>> {
-  const { timeoutMs = 10_000, intervalMs = 10, what = condition.toString() } = options;
+  const { timeoutMs = 30_000, intervalMs = 10, what = condition.toString() } = options;
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     let cause: unknown;

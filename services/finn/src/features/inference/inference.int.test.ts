@@ -388,7 +388,7 @@ describe('targets and pools', () => {
 
 describe('limits of time and space', () => {
   test('a silent vendor is given up, midway with an error event', async () => {
-    const other = await startFinn({ idleTimeoutMs: 300, totalTimeoutMs: 400 });
+    const other = await startFinn({ idleTimeoutMs: 1_000, totalTimeoutMs: 1_500 });
     try {
       other.vendor.script(MODEL, { steps: ['one ', { stall: true }] });
       const response = await other.infer({ prompt: 'x', stream: true });

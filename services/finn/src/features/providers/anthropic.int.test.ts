@@ -26,7 +26,7 @@ async function fakeWith(scenario: Scenario): Promise<{ fake: FakeAnthropic; prov
   const provider = createAnthropic({
     baseUrl: fake.baseUrl,
     apiKey: fake.apiKey,
-    timeouts: { connectMs: 1000, idleMs: 5000, totalMs: 10_000 },
+    timeouts: { connectMs: 10_000, idleMs: 60_000, totalMs: 120_000 },
     tokenizer: { count: (text) => text.length },
   });
   cleanups.push(() => provider.close());
@@ -72,7 +72,7 @@ test('an abort ends the vendor’s request', async () => {
   await waitFor(() => sink.tokens === 1);
   left.abort(new Error('caller left'));
   await expect(answer).rejects.toThrow('caller left');
-  await waitFor(() => fake.requests[0]?.outcome === 'aborted', { timeoutMs: 2000 });
+  await waitFor(() => fake.requests[0]?.outcome === 'aborted', { timeoutMs: 10_000 });
 });
 
 test('a probe is answered', async () => {

@@ -24,7 +24,7 @@ afterEach(async () => {
 function providerAt(baseUrl: string, options: Partial<OpenAICompatibleOptions> = {}): Provider {
   const provider = createOpenAICompatible({
     baseUrl,
-    timeouts: { connectMs: 1000, idleMs: 5000, totalMs: 10_000 },
+    timeouts: { connectMs: 10_000, idleMs: 60_000, totalMs: 120_000 },
     tokenizer: { count: (text) => text.length },
     ...options,
   });
@@ -67,7 +67,7 @@ async function serverWriting(
 
 /** The vendor sees us leave, and well before an idle timeout could be the reason. */
 async function aborted(fake: FakeOpenAI): Promise<void> {
-  await waitFor(() => fake.requests[0]?.outcome === 'aborted', { timeoutMs: 2000 });
+  await waitFor(() => fake.requests[0]?.outcome === 'aborted', { timeoutMs: 10_000 });
 }
 
 async function failureOf(answer: Promise<unknown>): Promise<ProviderError> {
@@ -242,7 +242,7 @@ describe('a failure', () => {
   });
 
   test('is silence before the headers, and silence in the middle', async () => {
-    const timeouts = { connectMs: 1000, idleMs: 300, totalMs: 20_000 };
+    const timeouts = { connectMs: 10_000, idleMs: 300, totalMs: 60_000 };
     for (const scenario of [{ holdHeaders: true }, { steps: ['a', { stall: true }] }] as const) {
       const { provider } = await fakeWith(scenario, { timeouts });
       const error = await failureOf(provider.complete(request, collectingSink(), never));
@@ -251,7 +251,7 @@ describe('a failure', () => {
   });
 
   test('is an answer that takes too long although it never falls silent', async () => {
-    const timeouts = { connectMs: 1000, idleMs: 5000, totalMs: 300 };
+    const timeouts = { connectMs: 10_000, idleMs: 5000, totalMs: 300 };
     const steps = Array.from({ length: 200 }, () => [{ waitMs: 20 }, 'x'] as const).flat();
     const { fake, provider } = await fakeWith({ steps }, { timeouts });
     const error = await failureOf(

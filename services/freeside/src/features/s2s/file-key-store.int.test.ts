@@ -182,7 +182,7 @@ describe('the active key of a running process', () => {
     const { source } = await follow(20);
     await store.save(second);
     await activate(second.kid);
-    await waitFor(() => source.current().kid === second.kid, { timeoutMs: 2000 });
+    await waitFor(() => source.current().kid === second.kid, { timeoutMs: 10_000 });
     expect(source.current().privateKey.equals(second.privateKey)).toBe(true);
     await source.close();
   });
