@@ -6,7 +6,10 @@ import type { BookChange, OpenCounts } from './payment.domain.ts';
 
 export type WebhookRefusal =
   | 'rate_limited'
+  /** No JSON of the vendor's, whoever sent it. */
   | 'malformed'
+  /** Signed, and not to be understood: the vendor has changed its form. */
+  | 'unreadable'
   | 'invalid_signature'
   | 'unbound'
   | 'paused'
@@ -14,15 +17,20 @@ export type WebhookRefusal =
   | 'unavailable'
   | 'failed';
 export type VendorCall = 'create_invoice' | 'get_payment' | 'list_payments';
-export type VendorOutcome = 'ok' | 'busy' | 'refused' | 'unavailable';
+/** `unreadable`: a payment among what was answered is not to be understood. */
+export type VendorOutcome = 'ok' | 'busy' | 'refused' | 'unavailable' | 'unreadable';
 
 /** What happens to payments, each as a counter and, where somebody must look, a log line. */
 export interface PaymentEvents {
-  created(packId: string, outcome: 'created' | 'repeated' | 'disabled' | 'unavailable'): void;
+  created(
+    packId: string,
+    outcome: 'created' | 'repeated' | 'disabled' | 'rate_limited' | 'unavailable',
+  ): void;
   delivered(source: DeliverySource, paymentId: string, decision: Decision): void;
   booked(paymentId: string, books: BookChange): void;
   reviewOpened(paymentId: string, reason: ReviewReason): void;
   webhookRefused(reason: WebhookRefusal): void;
+  /** A signed notice, whatever the answer was. */
   webhookAnswered(durationMs: number): void;
   vendorCalled(call: VendorCall, outcome: VendorOutcome, status: number | undefined): void;
   measured(open: OpenCounts): void;
@@ -61,7 +69,7 @@ export function createPaymentEvents(registry: Registry, logger: Logger): Payment
       recordOpen(metrics, counts);
     },
     conflicting(paymentId, error) {
-      metrics.refusals.inc({ reason: 'unbound' });
+      metrics.conflicts.inc();
       logger.error({ paymentId, err: describeError(error) }, 'a vendor payment names two orders');
     },
   };
@@ -74,6 +82,7 @@ function recordOpen(metrics: Metrics, counts: OpenCounts): void {
   metrics.oldest.set({ kind: 'open' }, counts.oldestOpenSeconds);
   metrics.oldest.set({ kind: 'stuck' }, counts.oldestStuckSeconds);
   metrics.oldest.set({ kind: 'review' }, counts.oldestReviewSeconds);
+  metrics.debtOpen.set(microForMetric(counts.debtMicro));
 }
 
 type Metrics = ReturnType<typeof createMetrics>;
@@ -97,6 +106,15 @@ function recordBooks(
   }
 }
 
+const WATCHED_REFUSALS: readonly WebhookRefusal[] = [
+  'invalid_signature',
+  'malformed',
+  'unreadable',
+  'unbound',
+  'unavailable',
+  'failed',
+];
+
 function createMetrics(registers: Registry[]) {
   const metrics = { ...counters(registers), ...books(registers) };
   // What alerts watch, as 0: a counter that appears with its first event hides it from a rate.
@@ -104,14 +122,14 @@ function createMetrics(registers: Registry[]) {
     for (const outcome of ['advanced', 'review']) metrics.deliveries.inc({ source, outcome }, 0);
   }
   for (const call of ['create_invoice', 'get_payment', 'list_payments']) {
-    for (const outcome of ['ok', 'busy', 'refused', 'unavailable']) {
+    for (const outcome of ['ok', 'busy', 'refused', 'unavailable', 'unreadable']) {
       metrics.vendorCalls.inc({ call, outcome }, 0);
     }
   }
-  for (const reason of ['invalid_signature', 'unbound', 'unavailable', 'failed', 'malformed']) {
-    metrics.refusals.inc({ reason }, 0);
-  }
+  for (const reason of WATCHED_REFUSALS) metrics.refusals.inc({ reason }, 0);
   metrics.reviews.inc({ reason: 'partially_paid' }, 0);
+  // No series before it was counted: a fall to 0 and back would look like a new debt.
+  metrics.debtOpen.remove();
   return metrics;
 }
 
@@ -141,9 +159,14 @@ function counters(registers: Registry[]) {
       labelNames: ['reason'],
       registers,
     }),
+    conflicts: new Counter({
+      name: 'freeside_payment_conflicts_total',
+      help: 'Reports that give a payment of the vendor to another order of ours than before.',
+      registers,
+    }),
     duration: new Histogram({
       name: 'freeside_payment_webhook_duration_seconds',
-      help: 'From a signed notice to its commit; the vendor waits three seconds.',
+      help: 'From a signed notice to our answer, whatever it is; the vendor waits three seconds.',
       buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3],
       registers,
     }),
@@ -169,7 +192,7 @@ function books(registers: Registry[]) {
     refunded: micro('refunded', 'Micro-credits taken back by refunds.'),
     open: new Gauge({
       name: 'freeside_payments_open',
-      help: 'Payments without a final status, those of them whose money is on its way without news for half an hour (stuck), and open reviews.',
+      help: 'Payments without a final status (a checkout that nobody opened for a week only), those of them whose money is on its way without news for half an hour (stuck), and open reviews.',
       labelNames: ['kind'],
       registers,
     }),
@@ -180,6 +203,11 @@ function books(registers: Registry[]) {
       registers,
     }),
     debt: micro('debt', 'Micro-credits that refunds could not take back.'),
+    debtOpen: new Gauge({
+      name: 'freeside_payment_debt_open_micro',
+      help: 'Micro-credits that communities owe after refunds, as the database says.',
+      registers,
+    }),
     debtPaid: micro('debt_paid', 'Micro-credits of later purchases that paid debts.'),
   };
 }

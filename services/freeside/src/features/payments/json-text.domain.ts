@@ -15,7 +15,7 @@ export class JsonTextError extends Error {
 }
 
 const BLANK = /[ \t\n\r]*/y;
-// A quote, or the first character that no string may hold.
+// With its quotes; inside, no raw control character and no escape but JSON's own.
 const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const LITERAL = /true|false|null/y;

@@ -56,6 +56,8 @@ export interface OpenCounts {
   readonly oldestStuckSeconds: number;
   readonly reviews: number;
   readonly oldestReviewSeconds: number;
+  /** What refunds left owing and no purchase has paid yet, of all communities. */
+  readonly debtMicro: bigint;
 }
 
 /** Where a list goes on: after this payment, from newest to oldest. */
@@ -76,7 +78,14 @@ export function formatCursor(cursor: PaymentCursor): string {
 export function parseCursor(text: string): PaymentCursor | undefined {
   const [, createdAt, id] = CURSOR.exec(text) ?? [];
   if (createdAt === undefined || id === undefined) return undefined;
-  return Number.isNaN(Date.parse(createdAt)) ? undefined : { createdAt, id };
+  return isMoment(createdAt) ? { createdAt, id } : undefined;
+}
+
+/** `Date.parse` also takes 30 February, for a day in March, and the year 0; the database neither. */
+function isMoment(text: string): boolean {
+  const ms = Date.parse(text);
+  if (Number.isNaN(ms) || text.startsWith('0000')) return false;
+  return new Date(ms).toISOString().slice(0, 19) === text.slice(0, 19);
 }
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;

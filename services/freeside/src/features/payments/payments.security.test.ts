@@ -3,7 +3,8 @@ import type { Problem } from '@arrakis/contracts';
 import { signNotice } from '@arrakis/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestKey } from '../inference/test-support/harness.ts';
-import { notice } from './test-support/payment-fixture.ts';
+import { PaymentRepair } from './repair.service.ts';
+import { newEvents, newIntake, notice } from './test-support/payment-fixture.ts';
 import { API_KEY, IPN_SECRET, Shop } from './test-support/shop.ts';
 
 let shop: Shop;
@@ -202,6 +203,44 @@ describe('a signed notice', () => {
     expect(rows[0]?.text).not.toContain('TVZ9');
   });
 
+  it('that is unreadable is kept, repeated alike, and never told again as another', async () => {
+    const id = (await shop.buy(stranger)).id;
+    const unreadable = [
+      { payment_id: 616_161, payment_status: `${'x'.repeat(99)}🜁` },
+      { payment_id: 616_162, parent_payment_id: {} },
+      { payment_id: 616_163, parent_payment_id: [1] },
+      { payment_id: 616_164, parent_payment_id: true },
+      { payment_id: 616_165, price_currency: 840 },
+      { payment_id: 616_166, order_id: 'x'.repeat(101) },
+    ];
+    for (const change of unreadable) {
+      const body = JSON.stringify(notice(id, 'finished', change));
+      for (let n = 0; n < 2; n += 1) {
+        const [status, problem] = await tellSigned(body);
+        expect([status, problem.code], body).toEqual([400, 'invalid_request']);
+      }
+    }
+    const db = shop.harness.db;
+    const repair = new PaymentRepair({ db, intake: newIntake(db), events: newEvents() });
+    const { rows } = await shop.harness.db.query<{ id: string }>(
+      `SELECT id::text AS id FROM freeside.payment_deliveries
+       WHERE outcome = 'malformed' AND report ->> 'payment_id' LIKE '61616_'`,
+    );
+    expect(rows).toHaveLength(2 * unreadable.length);
+    for (const row of rows) expect(await repair.replay(row.id)).toEqual({ kind: 'unreadable' });
+    expect(await shop.balance(stranger)).toMatchObject({ available: '0' });
+  });
+
+  it('of another shop is kept without what that calls its order', async () => {
+    const body = JSON.stringify(notice('chani@sietch.example', 'finished', { payment_id: 4343 }));
+    expect(await tellSigned(body)).toMatchObject([404, { code: 'not_found' }]);
+    const { rows } = await shop.harness.db.query<{ text: string }>(
+      `SELECT d::text AS text FROM freeside.payment_deliveries d WHERE vendor_payment_id = '4343'`,
+    );
+    expect(rows).toHaveLength(1);
+    expect(rows[0]?.text).not.toContain('chani');
+  });
+
   it('is taken ten times an hour for one payment, and then asked to wait', async () => {
     const told = notice((await shop.buy(stranger)).id, 'waiting', { payment_id: 515151 });
     const statuses: number[] = [];
@@ -247,6 +286,9 @@ describe('payments', () => {
     ['?cursor=x', 'query:cursor'],
     ['?cursor=2026-01-01T00:00:00.000000Z_1', 'query:cursor'],
     ['?cursor=2026-99-01T00:00:00.000000Z_00000000-0000-7000-8000-000000000000', 'query:cursor'],
+    ['?cursor=2026-02-30T00:00:00.000000Z_00000000-0000-7000-8000-000000000000', 'query:cursor'],
+    ['?cursor=2026-01-01T24:00:00.000000Z_00000000-0000-7000-8000-000000000000', 'query:cursor'],
+    ['?cursor=0000-01-01T00:00:00.000000Z_00000000-0000-7000-8000-000000000000', 'query:cursor'],
     ['?page=1', 'query:page'],
     ['/x', 'path:paymentId'],
     [`/${randomUUID().toUpperCase()}`, 'path:paymentId'],

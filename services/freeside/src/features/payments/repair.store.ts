@@ -46,7 +46,7 @@ interface CaseRow {
   reviews: OpenReview[];
 }
 
-/** Newest first, at most `limit`; with `id` that one alone. */
+/** At most `limit`, newest first, but cases by how long they have waited; with `id` that one alone. */
 export async function listCases(
   db: Queryable,
   filter: CaseFilter,
@@ -62,14 +62,15 @@ export async function listCases(
      CROSS JOIN LATERAL (
        SELECT COALESCE(jsonb_agg(jsonb_build_object('id', v.id::text, 'reason', v.reason,
          'vendorPaymentId', v.vendor_payment_id, 'vendorStatus', v.vendor_status,
-         'deliveryId', v.delivery_id::text) ORDER BY v.id), '[]') AS reviews
+         'deliveryId', v.delivery_id::text) ORDER BY v.id), '[]') AS reviews,
+         min(v.opened_at) AS waits_since
        FROM freeside.payment_reviews v WHERE v.crypto_payment_id = p.id AND v.resolved_at IS NULL
      ) r
      WHERE ($1::uuid IS NULL OR p.id = $1)
        AND ($2 <> 'review' OR r.reviews <> '[]')
        AND ($2 <> 'stuck' OR (p.status IN ('confirming', 'confirmed', 'sending')
          AND p.updated_at < now() - interval '30 minutes'))
-     ORDER BY p.created_at DESC, p.id DESC LIMIT $3`,
+     ORDER BY CASE WHEN $2 = 'review' THEN r.waits_since END, p.created_at DESC, p.id DESC LIMIT $3`,
     [page.id ?? null, filter, page.limit],
   );
   return rows.map((row) => ({
@@ -211,6 +212,7 @@ export async function resolvePayment(
   return { outcome: row.outcome, books: toBookChange(row) };
 }
 
+/** What waits; an invoice that nobody opened counts for a week, as long as anybody asks about it. */
 export async function countOpen(db: Queryable): Promise<OpenCounts> {
   const { rows } = await db.query<{
     open: number;
@@ -219,8 +221,9 @@ export async function countOpen(db: Queryable): Promise<OpenCounts> {
     oldest_stuck: number;
     reviews: number;
     oldest_review: number;
+    debt_micro: bigint;
   }>(
-    `SELECT c.open, c.oldest_open, c.stuck, c.oldest_stuck, r.reviews, r.oldest_review
+    `SELECT c.open, c.oldest_open, c.stuck, c.oldest_stuck, r.reviews, r.oldest_review, d.debt_micro
      FROM (SELECT count(*)::integer AS open,
                   COALESCE(extract(epoch FROM now() - min(p.created_at)), 0)::float8 AS oldest_open,
                   count(s.since)::integer AS stuck,
@@ -229,10 +232,13 @@ export async function countOpen(db: Queryable): Promise<OpenCounts> {
            LEFT JOIN LATERAL (SELECT p.updated_at AS since
                               WHERE p.status IN ('confirming', 'confirmed', 'sending')
                                 AND p.updated_at < now() - interval '30 minutes') s ON true
-           WHERE p.status_rank < 5) c
+           WHERE p.status_rank < 5
+             AND (p.payment_id IS NOT NULL OR p.created_at > now() - interval '7 days')) c
      CROSS JOIN (SELECT count(*)::integer AS reviews,
                         COALESCE(extract(epoch FROM now() - min(opened_at)), 0)::float8 AS oldest_review
-                 FROM freeside.payment_reviews WHERE resolved_at IS NULL) r`,
+                 FROM freeside.payment_reviews WHERE resolved_at IS NULL) r
+     CROSS JOIN (SELECT COALESCE(sum(amount_micro - paid_micro), 0)::bigint AS debt_micro
+                 FROM freeside.community_debts WHERE paid_micro < amount_micro) d`,
   );
   const row = rows[0];
   if (row === undefined) throw new Error('counting returned no row');
@@ -243,6 +249,7 @@ export async function countOpen(db: Queryable): Promise<OpenCounts> {
     oldestStuckSeconds: row.oldest_stuck,
     reviews: row.reviews,
     oldestReviewSeconds: row.oldest_review,
+    debtMicro: row.debt_micro,
   };
 }
 

@@ -1,6 +1,12 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseJsonText } from './json-text.domain.ts';
-import { readReport, redactReport, restoreReport } from './vendor-report.domain.ts';
+import {
+  readReport,
+  redactReport,
+  restoreReport,
+  type ReportReading,
+} from './vendor-report.domain.ts';
 
 const read = (value: unknown) => readReport(parseJsonText(JSON.stringify(value)));
 
@@ -123,4 +129,66 @@ describe('a report', () => {
       expect(readReport(restoreReport(kept))).toEqual(readReport(body));
     }
   });
+
+  it('is refused again when it was refused, whatever was wrong with it', () => {
+    const value = fc.oneof(
+      fc.constantFrom<unknown>('finished', 'usd', '10', 10, 840, '2026-01-01T00:00:00Z', '🜁', null),
+      fc.constantFrom<unknown>({}, [], true, false, [1], { a: 1 }, undefined),
+      fc.integer({ min: 80, max: 130 }).map((length) => '1'.repeat(length)),
+      fc.integer({ min: 95, max: 105 }).map((length) => `${'x'.repeat(length)}🜁🜁`),
+      fc.string({ unit: 'grapheme', maxLength: 130 }).filter((text) => !text.includes('\0')),
+      fc.double({ noNaN: true, noDefaultInfinity: true }),
+    );
+    const names = Object.keys(NOTICE) as (keyof typeof NOTICE)[];
+    const changes = fc.record(Object.fromEntries(names.map((name) => [name, value])), {
+      requiredKeys: [],
+    });
+    fc.assert(
+      fc.property(changes, (change) => {
+        const body = parseJsonText(JSON.stringify({ ...NOTICE, ...change }));
+        const kept = redactReport(body);
+        for (const text of Object.values(kept)) {
+          expect(text.isWellFormed()).toBe(true);
+          expect(text.length).toBeLessThanOrEqual(100);
+        }
+        expect(withoutOrder(readReport(restoreReport(kept)))).toEqual(
+          withoutOrder(readReport(body)),
+        );
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it.each(['person@shop.example', 'order-1', 'ein Name', '0190a0a0-0000-7000-8000-00000000000'])(
+    'of the order %s, which is none of ours, is kept without that name',
+    (order_id) => {
+      const body = parseJsonText(JSON.stringify({ ...NOTICE, order_id }));
+      const kept = redactReport(body);
+      expect(JSON.stringify(kept)).not.toContain(order_id);
+      const again = readReport(restoreReport(kept));
+      expect(again.ok).toBe(readReport(body).ok);
+      // Of no order at all it would be bound by the vendor's numbers.
+      expect(again).not.toMatchObject({ report: { orderId: null } });
+    },
+  );
 });
+
+const NOTICE = {
+  payment_id: 5077125051,
+  parent_payment_id: null,
+  order_id: '0190a0a0-0000-7000-8000-000000000001',
+  invoice_id: 1,
+  payment_status: 'finished',
+  price_amount: 10,
+  price_currency: 'usd',
+  pay_amount: 80.5,
+  actually_paid: 80.5,
+  pay_currency: 'trx',
+  updated_at: '2021-04-12T14:23:06.244Z',
+};
+
+/** What is read, but for the name of an order; of what is refused only that it is. */
+function withoutOrder(reading: ReportReading): unknown {
+  if (!reading.ok) return 'refused';
+  return { ...reading.report, orderId: reading.report.orderId === null };
+}

@@ -16,6 +16,8 @@ export interface WebhookServiceOptions {
   readonly events: PaymentEvents;
   /** Monotonic milliseconds; `performance.now` when absent. */
   readonly monotonicMs?: () => number;
+  /** From the whole post to the answer, at most; what the vendor's patience allows when absent. */
+  readonly answerWithinMs?: number;
 }
 
 interface WebhookSender {
@@ -34,9 +36,24 @@ export interface WebhookPost extends WebhookSender {
 
 /** The database is away, busy, or the payment contended: the vendor comes back. */
 const RETRY_LATER_STATES: readonly (string | undefined)[] = ['40001', '40P01', '55P03'];
+/**
+ * The vendor hangs up after three seconds, and a little is left for the way. A bound of our own: the
+ * waits below it (for a connection, for each lock, for a statement, once more after a lost
+ * connection) add up to more.
+ */
+const ANSWER_WITHIN_MS = 2_700;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** Takes the vendor's notices. Whatever it resolves with is committed; all else is a ProblemError. */
+/** The database has not said in time whether it committed. */
+class LateCommitError extends Error {
+  override readonly name = 'LateCommitError';
+}
+
+/**
+ * Takes the vendor's notices. Whatever it resolves with is committed; all else is a ProblemError. A
+ * refusal doesn't mean that nothing was committed: a commit whose answer is late or lost stands, and
+ * the same notice told again finds it.
+ */
 export class WebhookService {
   readonly #options: WebhookServiceOptions;
   readonly #forgeries = new ForgeryLimit();
@@ -61,18 +78,26 @@ export class WebhookService {
   async receive(post: WebhookPost): Promise<Decision['outcome']> {
     const startedMs = this.#nowMs();
     const body = this.#authenticate(post);
+    try {
+      return await this.#take(body, post.raw);
+    } finally {
+      // Also of what failed or was late: slowness shows there first.
+      this.#options.events.webhookAnswered(this.#nowMs() - startedMs);
+    }
+  }
+
+  async #take(body: JsonText, raw: Uint8Array): Promise<Decision['outcome']> {
     const kept = {
       source: 'webhook' as const,
       kept: redactReport(body),
-      bodyHash: createHash('sha256').update(post.raw).digest(),
+      bodyHash: createHash('sha256').update(raw).digest(),
     };
     const reading = readReport(body);
     if (!reading.ok) {
       await this.#commit(this.#options.intake.keepMalformed(kept));
-      throw this.#refusal('malformed', { code: 'invalid_request', errors: reading.errors });
+      throw this.#refusal('unreadable', { code: 'invalid_request', errors: reading.errors });
     }
     const intake = await this.#commit(this.#options.intake.receive(reading.report, kept));
-    this.#options.events.webhookAnswered(this.#nowMs() - startedMs);
     if (intake.kind === 'applied') return intake.decision.outcome;
     if (intake.kind === 'paused') {
       throw this.#refusal('paused', {
@@ -112,16 +137,15 @@ export class WebhookService {
     });
   }
 
-  /** What the database couldn't take now is worth coming back for. */
+  /**
+   * What the database couldn't take now is worth coming back for. Work that is late goes on: what it
+   * commits counts, and the notice told again is a repetition.
+   */
   async #commit<T>(work: Promise<T>): Promise<T> {
     try {
-      return await work;
+      return await withinMs(work, this.#options.answerWithinMs ?? ANSWER_WITHIN_MS);
     } catch (cause) {
-      const isPassing =
-        isUnavailable(cause) ||
-        cause instanceof ContendedPaymentError ||
-        RETRY_LATER_STATES.includes(sqlState(cause));
-      if (!isPassing) {
+      if (!isPassing(cause)) {
         this.#options.events.webhookRefused('failed');
         throw cause;
       }
@@ -144,6 +168,29 @@ export class WebhookService {
 
   #nowMs(): number {
     return (this.#options.monotonicMs ?? (() => performance.now()))();
+  }
+}
+
+/** Whether the same notice may be taken a moment later. */
+function isPassing(cause: unknown): boolean {
+  return (
+    isUnavailable(cause) ||
+    cause instanceof LateCommitError ||
+    cause instanceof ContendedPaymentError ||
+    RETRY_LATER_STATES.includes(sqlState(cause))
+  );
+}
+
+/** @throws LateCommitError when the work takes longer; how it ends then is nobody's trouble. */
+async function withinMs<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new LateCommitError('not committed in time')), timeoutMs);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
