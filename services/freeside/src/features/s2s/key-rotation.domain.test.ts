@@ -119,6 +119,24 @@ describe('a rotation', () => {
   ])('is refused when %s', (_, change) => {
     expect(planRotation(state(change)).action).toBe('refuse');
   });
+
+  it('waits for a clock that was put back: its key would pass for the older one', () => {
+    const back = new Date(NOW.getTime() - 1);
+    const made = { active: { kid: NEXT, since: NOW }, published: [life(NEXT, 0, 90)] };
+    expect(planRotation(state({ ...made, now: back }))).toMatchObject({
+      action: 'refuse',
+      reason: expect.stringContaining(NOW.toISOString()) as string,
+    });
+    // Within the same second the rows tell which is newer.
+    expect(planRotation(state(made))).toEqual({ action: 'create', oldKid: NEXT });
+    // One that was made before goes on: it has its name.
+    const next = makeKid(day(1), 'fedcba9876543210');
+    expect(planRotation(state({ ...made, now: back, storedKids: [NEXT, next] }))).toEqual({
+      action: 'resume',
+      oldKid: NEXT,
+      newKid: next,
+    });
+  });
 });
 
 describe('retirement', () => {

@@ -124,9 +124,14 @@ export function planRotation(state: KeyState): RotationPlan {
   const pending = newest(state, (kid, life) => {
     return isNewerThanActive(state, kid) && (life === undefined || life.expiresAt > lastsAt);
   });
-  return pending === undefined
-    ? { action: 'create', oldKid: active.kid }
-    : { action: 'resume', oldKid: active.kid, newKid: pending };
+  if (pending !== undefined) return { action: 'resume', oldKid: active.kid, newKid: pending };
+  // A clock was put back: the new key would be named as the older of the two, and taken for replaced.
+  const madeAtMs = madeAtSeconds(state, active.kid) * 1000;
+  if (madeAtMs > state.now.getTime()) {
+    const reason = `the active key ${active.kid} was made later than it is now by this clock: set the clock right, or wait until ${new Date(madeAtMs).toISOString()}`;
+    return { action: 'refuse', reason };
+  }
+  return { action: 'create', oldKid: active.kid };
 }
 
 export interface RetirementPlan {
