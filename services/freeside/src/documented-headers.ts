@@ -16,7 +16,8 @@ const HEADERS = {
     schema: { type: 'string', pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' },
   },
   'WWW-Authenticate': {
-    description: 'The challenge of RFC 6750: a bearer token is asked for.',
+    description:
+      'What would be accepted: the challenge of RFC 6750 where a bearer token is asked for, `NOWPayments-Signature` where a signed notice is.',
     required: true,
     schema: text,
   },

@@ -61,6 +61,35 @@ describe('the configuration', () => {
     },
   );
 
+  it('takes addresses and blocks as trusted proxies', () => {
+    const proxies = '10.0.0.0/8, 127.0.0.1,::1,2001:db8::/32,::ffff:10.0.0.1';
+    expect(toConfig(load({ FREESIDE_TRUSTED_PROXIES: proxies })).http.trustedProxies).toEqual([
+      '10.0.0.0/8',
+      '127.0.0.1',
+      '::1',
+      '2001:db8::/32',
+      '::ffff:10.0.0.1',
+    ]);
+  });
+
+  it.each([
+    ['10.0.0.0/8,', '""'],
+    ['10.0.0.0/8,,127.0.0.1', '""'],
+    ['10.0.0.0/33', '"10.0.0.0/33"'],
+    ['10.0.0.0/', '"10.0.0.0/"'],
+    ['10.0.0.0/0', '"10.0.0.0/0"'],
+    ['10.0.0.0/255.0.0.0', '"10.0.0.0/255.0.0.0"'],
+    ['10.0.0.0/8/8', '"10.0.0.0/8/8"'],
+    ['127.0.0.1,10.0.0', '"10.0.0"'],
+    ['::1/129', '"::1/129"'],
+    ['fe80::1%eth0', '"fe80::1%eth0"'],
+    ['proxy.example', '"proxy.example"'],
+  ])('names the trusted proxy that is none: %s', (proxies, wrong) => {
+    const starting = (): unknown => toConfig(load({ FREESIDE_TRUSTED_PROXIES: proxies }));
+    expect(starting).toThrow(ConfigError);
+    expect(starting).toThrow(`FREESIDE_TRUSTED_PROXIES: ${wrong} is`);
+  });
+
   it('keeps secrets from being printed', () => {
     const secrets = toSecrets(load());
     expect(`${JSON.stringify(secrets)} ${String(secrets.databaseUrl)}`).not.toContain('hunter2');

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { isAbsolute } from 'node:path';
 import type { LogLevel } from '@arrakis/service-kit';
 import type { FreesideEnv } from './env.ts';
@@ -55,7 +56,7 @@ export function toConfig(env: FreesideEnv): FreesideConfig {
     http: {
       host: env.FREESIDE_HOST,
       port: env.FREESIDE_PORT,
-      trustedProxies: env.FREESIDE_TRUSTED_PROXIES?.split(',').map((proxy) => proxy.trim()),
+      trustedProxies: readTrustedProxies(env.FREESIDE_TRUSTED_PROXIES),
     },
     admin: { host: env.FREESIDE_ADMIN_HOST, port: env.FREESIDE_ADMIN_PORT },
     databasePoolMax: env.DATABASE_POOL_MAX,
@@ -76,6 +77,25 @@ export function toConfig(env: FreesideEnv): FreesideConfig {
       sampleRatio: env.OTEL_TRACES_SAMPLER_ARG,
     },
   });
+}
+
+/** @throws ConfigError: the framework would fail over it later, and name no variable. */
+function readTrustedProxies(list: string | undefined): string[] | undefined {
+  const proxies = list?.split(',').map((proxy) => proxy.trim());
+  const wrong = proxies?.find((proxy) => !isAddressOrCidr(proxy));
+  if (wrong === undefined) return proxies;
+  throw new ConfigError(
+    `FREESIDE_TRUSTED_PROXIES: ${JSON.stringify(wrong)} is neither an address nor a CIDR block`,
+  );
+}
+
+/** A prefix of 0 would believe everybody. */
+function isAddressOrCidr(text: string): boolean {
+  const [address = '', prefix, ...rest] = text.split('/');
+  const family = isIP(address);
+  if (family === 0 || address.includes('%') || rest.length > 0) return false;
+  if (prefix === undefined) return true;
+  return /^[1-9]\d{0,2}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128);
 }
 
 /** A payment that could be made but never heard of. */

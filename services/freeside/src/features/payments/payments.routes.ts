@@ -105,7 +105,8 @@ function registerBuying(instance: FastifyInstance, deps: PaymentRoutesDeps): voi
         tags,
         summary: 'Buy a pack',
         description:
-          'Makes an invoice; pay it at `checkoutUrl`. Repeated with the same key it answers with the same payment.',
+          'Makes an invoice; pay it at `checkoutUrl`. Repeated with the same key it answers with the same payment. ' +
+          'A key with the scope `read` may buy: nothing is charged until somebody pays, and it credits the key’s own community.',
         security,
         headers: IdempotencyHeaders,
         body: NewPayment,
