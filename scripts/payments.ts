@@ -21,7 +21,8 @@ import { say } from './lib/entry.ts';
 
 const USAGE = `Usage: node scripts/payments.ts <command>
 
-  list [stuck | review | all]        stuck: money on its way, no news for 30 minutes; review is the default
+  list [stuck | review | all]        stuck: money on its way, no news for 30 minutes; review is the default,
+                                     with what has waited longest first; the others newest first; 1000 at most
   show <payment id>                  what happened, what the vendor said, what waits
   replay <delivery id>               has a kept report of the vendor decided again
   resolve <payment id> [--review <id>] --as mint | ignore | refund
@@ -119,14 +120,16 @@ function textOf(text: string | undefined, otherwise: string): string {
 }
 
 async function list(repair: PaymentRepair, filter: CaseFilter): Promise<ExitCode> {
-  const cases = await repair.list(filter, LIST_LIMIT);
+  const found = await repair.list(filter, LIST_LIMIT + 1);
+  const cases = found.slice(0, LIST_LIMIT);
   for (const one of cases) {
     const reviews = one.openReviews.map((review) => `${review.id}:${review.reason}`).join(' ');
     const credit = one.isRefunded ? 'refunded' : one.isCredited ? 'credited' : 'not-credited';
     const at = one.createdAt.toISOString();
     say([one.id, at, one.community, one.packId, one.status, credit, reviews].join('  ').trim());
   }
-  say(`${cases.length} payments`);
+  const isCut = found.length > cases.length;
+  say(isCut ? `the first ${cases.length} payments of more` : `${cases.length} payments`);
   return EXIT.ok;
 }
 

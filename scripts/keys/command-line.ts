@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util';
 import { createPool } from '@arrakis/postgres';
 import type { Pool } from 'pg';
@@ -55,7 +56,7 @@ export async function withDatabase<T>(
   const pool = createPool({
     url,
     max: 3,
-    applicationName: 'arrakis-keys',
+    applicationName: `arrakis-${basename(process.argv[1] ?? '', '.ts')}`,
     // A query that is under way reports a broken connection itself.
     onError: () => undefined,
   });

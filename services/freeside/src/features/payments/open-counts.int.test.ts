@@ -11,7 +11,7 @@ import {
 } from '../reservations/test-support/ledger-fixture.ts';
 import { createPaymentEvents } from './events.ts';
 import { PaymentRepair } from './repair.service.ts';
-import { countOpen } from './repair.store.ts';
+import { countOpen, listCases } from './repair.store.ts';
 import {
   memberOf,
   newEvents,
@@ -39,6 +39,23 @@ async function buy() {
 }
 
 describe('what waits', () => {
+  it('for an operator is listed by how long it has, so that a cut list lacks the youngest', async () => {
+    const [first, second] = [await buy(), await buy()];
+    for (const { id } of [second, first]) {
+      await tell(
+        newIntake(fixture.app),
+        notice(id, 'partially_paid', { payment_id: nextVendorPaymentId() }),
+      );
+    }
+    const ids = async (filter: 'review' | 'all', limit: number): Promise<string[]> =>
+      (await listCases(fixture.app, filter, { limit })).map(({ id }) => id);
+    expect(await ids('review', 2)).toEqual([second.id, first.id]);
+    expect(await ids('review', 1)).toEqual([second.id]);
+    expect((await ids('all', 10)).indexOf(second.id)).toBeLessThan(
+      (await ids('all', 10)).indexOf(first.id),
+    );
+  });
+
   it('counts an invoice that nobody opened for a week, and what was opened until it ends', async () => {
     const before = await countOpen(fixture.app);
     const [unopened, opened, young] = [await buy(), await buy(), await buy()];
