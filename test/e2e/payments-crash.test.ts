@@ -72,13 +72,14 @@ function drawStory(prng: Prng): { readonly ending: Ending; readonly lostFrom: nu
 
 /** Sells them, and has the vendor tell of each as soon as it is sold. */
 async function sellAll(attempts: BuyingAttempt[]): Promise<Purchase[]> {
-  const prng = createPrng(SEED, 'market');
   const purchases: Purchase[] = [];
   let next = 0;
   const sell = async (): Promise<void> => {
     while (next < PAYMENTS) {
       const index = next;
       next += 1;
+      // Of its own: who sells next is decided by the machine, and must decide nothing else.
+      const prng = createPrng(SEED, `story-${String(index)}`);
       const community = world.communities[index % world.communities.length]!;
       const order = { community, pack: prng.pick(PACKS), replica: index };
       const idempotencyKey = `order-${String(index)}`;

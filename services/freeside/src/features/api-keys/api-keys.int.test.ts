@@ -150,16 +150,18 @@ describe('a key that must not work', () => {
 
     await keys.revoke(key.keyId);
     const revokedAt = performance.now();
+    const tooLate: boolean[][] = [];
     await waitFor(
       async () => {
         const askedAt = performance.now();
         const answers = await traffic();
         // Whoever asks two seconds after the commit must be refused.
-        if (askedAt - revokedAt >= 2000) expect(answers).toEqual([false, false, false]);
+        if (askedAt - revokedAt >= 2000 && answers.includes(true)) tooLate.push(answers);
         return answers.every((ok) => !ok);
       },
-      { timeoutMs: 2500, intervalMs: 20 },
+      { intervalMs: 20 },
     );
+    expect(tooLate).toEqual([]);
   });
 
   it('is one whose community was switched off', async () => {
@@ -237,8 +239,8 @@ describe('when the database is away', () => {
   it('serves a cached key for two seconds, then says it cannot, then recovers', async () => {
     const { service, registry } = await wired();
     const { header } = await newKey();
+    const askedAt = performance.now();
     expect(await service.authenticate(header, ADDRESS)).toMatchObject({ ok: true });
-    const cachedAt = performance.now();
     await relay.cut();
     expect(await service.authenticate(header, ADDRESS)).toMatchObject({ ok: true });
     const refusal = await waitFor(
@@ -250,7 +252,7 @@ describe('when the database is away', () => {
       { timeoutMs: 4000, intervalMs: 20 },
     );
     expect(refusal).toBeInstanceOf(ApiKeysUnavailableError);
-    expect(performance.now() - cachedAt).toBeGreaterThan(1900);
+    expect(performance.now() - askedAt).toBeGreaterThanOrEqual(2000);
     expect(await metric(registry, 'freeside_api_key_lookup_failures_total')).toBeGreaterThan(0);
 
     await relay.restore();

@@ -258,15 +258,17 @@ describe('a key that opens nothing', () => {
     expect((await call(`Bearer ${cleartext}`)).status).toBe(200);
     await keys.revoke(key.keyId);
     const revokedAt = performance.now();
+    const tooLate: number[] = [];
     await waitFor(
       async () => {
         const askedAt = performance.now();
         const { status } = await call(`Bearer ${cleartext}`);
-        if (askedAt - revokedAt >= 2000) expect(status).toBe(401);
+        if (askedAt - revokedAt >= 2000 && status !== 401) tooLate.push(status);
         return status === 401;
       },
-      { timeoutMs: 2500, intervalMs: 20 },
+      { intervalMs: 20 },
     );
+    expect(tooLate).toEqual([]);
   });
 
   it('is asked to wait after many attempts, while a good key from the same address goes on', async () => {
