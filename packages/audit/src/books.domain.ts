@@ -11,8 +11,13 @@ const NEVER_NEGATIVE = new Set([
 ]);
 
 interface CommunityBooks {
-  readonly accounts: Map<string, bigint>;
+  readonly name: string;
+  /** `undefined` while its balances aren't known. */
+  accounts: Map<string, bigint> | undefined;
   lastEntry: bigint;
+  lastAdjustment: bigint;
+  /** Its first entry since a checkpoint has stated its balances; says nothing when there is none. */
+  uncomparedSince: bigint;
 }
 
 /**
@@ -22,11 +27,8 @@ interface CommunityBooks {
 export class Books {
   readonly #fromStart: boolean;
   readonly #communities = new Map<string, CommunityBooks>();
-  /** Entries of communities whose balances aren't known. */
-  readonly #lastEntries = new Map<string, bigint>();
-  readonly #lastAdjustments = new Map<string, bigint>();
-  /** Communities with entries that no checkpoint has stated the balances after, and since which link. */
-  readonly #uncompared = new Map<string, bigint>();
+  /** Those with entries that no checkpoint has stated the balances after, in the order of the first. */
+  readonly #uncompared = new Set<CommunityBooks>();
 
   constructor(options: { readonly fromStart: boolean }) {
     this.#fromStart = options.fromStart;
@@ -35,9 +37,10 @@ export class Books {
   /** @returns what is wrong with it, if anything. */
   apply(record: AuditRecord): string | undefined {
     const { source, from, to } = record;
+    const books = this.#of(record.community);
     return source === 'adjustment' || from === null || to === null
-      ? this.#adjust(record)
-      : this.#move(record, from, to);
+      ? adjust(books, record)
+      : this.#move(books, record, from, to);
   }
 
   /**
@@ -49,23 +52,24 @@ export class Books {
   compare(stated: Checkpoint['balances']): string | undefined {
     for (const { community, accounts } of stated) {
       const books = this.#of(community);
-      if (books === undefined) this.#learn(community, accounts);
+      if (books.accounts === undefined) books.accounts = learned(accounts);
       else {
         const wrong = differing(books.accounts, accounts);
         if (wrong !== undefined) return `community ${community}: ${wrong}`;
       }
-      this.#uncompared.delete(community);
+      this.#uncompared.delete(books);
     }
     const [left] = stated.length === 0 ? [] : this.#uncompared;
     return (
-      left && `community ${left[0]}: its balances are left out, it has records since ${left[1]}`
+      left &&
+      `community ${left.name}: its balances are left out, it has records since ${left.uncomparedSince}`
     );
   }
 
   /** What no checkpoint has confirmed yet: how many communities, and since which link at the earliest. */
   get uncompared(): { readonly communities: number; readonly since: bigint } | undefined {
-    const [first] = this.#uncompared.values();
-    return first === undefined ? undefined : { communities: this.#uncompared.size, since: first };
+    const [first] = this.#uncompared;
+    return first && { communities: this.#uncompared.size, since: first.uncomparedSince };
   }
 
   /** Of a community; `undefined` while its balances aren't known. */
@@ -73,52 +77,63 @@ export class Books {
     return this.#communities.get(community)?.accounts;
   }
 
-  #of(community: string): CommunityBooks | undefined {
+  #of(community: string): CommunityBooks {
     const known = this.#communities.get(community);
-    if (known !== undefined || !this.#fromStart) return known;
-    const opened = { accounts: new Map<string, bigint>(), lastEntry: 0n };
-    this.#communities.set(community, opened);
+    if (known !== undefined) return known;
+    const opened = {
+      name: copyOf(community),
+      accounts: this.#fromStart ? new Map<string, bigint>() : undefined,
+      lastEntry: 0n,
+      lastAdjustment: 0n,
+      uncomparedSince: 0n,
+    };
+    this.#communities.set(opened.name, opened);
     return opened;
   }
 
-  #adjust({ community, id }: AuditRecord): string | undefined {
-    const last = this.#lastAdjustments.get(community) ?? 0n;
-    if (id <= last) return `adjustment ${id} comes after adjustment ${last}`;
-    this.#lastAdjustments.set(community, id);
-    return undefined;
-  }
-
-  #move(record: AuditRecord, from: string, to: string): string | undefined {
-    const { sequence, community, amountMicro, id } = record;
-    if (!this.#uncompared.has(community)) this.#uncompared.set(community, sequence);
-    const books = this.#of(community);
-    if (books === undefined) return this.#unknown(community, id);
+  #move(books: CommunityBooks, record: AuditRecord, from: string, to: string): string | undefined {
+    const { sequence, amountMicro, id } = record;
+    if (!this.#uncompared.has(books)) {
+      books.uncomparedSince = sequence;
+      this.#uncompared.add(books);
+    }
     // One community's entries are made one after the other; the chain keeps their order.
     if (id <= books.lastEntry) return `entry ${id} comes after entry ${books.lastEntry}`;
     books.lastEntry = id;
-    const left = (books.accounts.get(from) ?? 0n) - amountMicro;
-    const arrived = (books.accounts.get(to) ?? 0n) + amountMicro;
-    books.accounts.set(from, left);
-    books.accounts.set(to, arrived);
+    if (books.accounts === undefined) return undefined;
+    const left = change(books.accounts, from, -amountMicro);
+    change(books.accounts, to, amountMicro);
     return left < 0n && NEVER_NEGATIVE.has(from)
-      ? `entry ${id} leaves account ${from} of community ${community} at ${left}`
+      ? `entry ${id} leaves account ${from} of community ${books.name} at ${left}`
       : undefined;
   }
+}
 
-  #unknown(community: string, id: bigint): string | undefined {
-    const last = this.#lastEntries.get(community) ?? 0n;
-    if (id <= last) return `entry ${id} comes after entry ${last}`;
-    this.#lastEntries.set(community, id);
-    return undefined;
-  }
+function adjust(books: CommunityBooks, { id }: AuditRecord): string | undefined {
+  const last = books.lastAdjustment;
+  if (id <= last) return `adjustment ${id} comes after adjustment ${last}`;
+  books.lastAdjustment = id;
+  return undefined;
+}
 
-  #learn(community: string, accounts: Readonly<Record<string, bigint>>): void {
-    this.#communities.set(community, {
-      accounts: new Map(Object.entries(accounts)),
-      lastEntry: this.#lastEntries.get(community) ?? 0n,
-    });
-    this.#lastEntries.delete(community);
-  }
+/** @returns the balance after it. */
+function change(accounts: Map<string, bigint>, kind: string, byMicro: bigint): bigint {
+  const balance = accounts.get(kind);
+  const changed = (balance ?? 0n) + byMicro;
+  accounts.set(balance === undefined ? copyOf(kind) : kind, changed);
+  return changed;
+}
+
+function learned(stated: Readonly<Record<string, bigint>>): Map<string, bigint> {
+  return new Map(Object.entries(stated).map(([kind, micro]) => [copyOf(kind), micro]));
+}
+
+/**
+ * What a line is cut into are views of the chunk of the file that it came in: kept as it is, one
+ * community's name would keep a megabyte in memory.
+ */
+function copyOf(text: string): string {
+  return Buffer.from(text, 'latin1').toString('latin1');
 }
 
 function differing(
