@@ -1,4 +1,4 @@
-import { Client } from 'pg';
+import { Client, escapeIdentifier } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { mint, openCommunity, type Account } from '../reservations/test-support/ledger-fixture.ts';
 import { ExportCursorError, exportTrail } from './export.ts';
@@ -26,6 +26,18 @@ beforeAll(async () => {
 afterAll(async () => {
   await fixture.close();
 });
+
+/** As a database has it that was not made by our bootstrap. */
+async function grantTemporaryObjects(): Promise<void> {
+  const admin = new Client({ connectionString: fixture.database.adminUrl });
+  await admin.connect();
+  try {
+    const database = escapeIdentifier(fixture.database.name);
+    await admin.query(['GRANT TEMPORARY ON DATABASE', database, 'TO PUBLIC'].join(' '));
+  } finally {
+    await admin.end();
+  }
+}
 
 const TABLES = ['audit_records', 'audit_checkpoints', 'audit_signatures'] as const;
 
@@ -55,6 +67,36 @@ describe('what is sealed', () => {
     await expect(loose).rejects.toThrow(/REPEATABLE READ/);
   });
 
+  it('is not sealed without a limit: balances would be owed for ever', async () => {
+    const other = await openCommunity(fixture.owner);
+    await mint(fixture.app, other.communityId, 7n);
+    const client = await fixture.pool.connect();
+    try {
+      await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
+      const { rows } = await client.query('SELECT * FROM freeside.seal_audit_batch(NULL)');
+      await client.query('COMMIT');
+      expect(rows).toEqual([]);
+    } finally {
+      client.release(true);
+    }
+    await mint(fixture.app, account.communityId, 1n);
+    expect(await fixture.newAudit().seal()).toBe(2);
+    expect(await fixture.verify()).toMatchObject({
+      code: 0,
+      said: expect.not.stringContaining('NOT COMPARED') as string,
+    });
+  });
+
+  it.each([
+    [null, 'k', Buffer.alloc(64)],
+    [4n, null, Buffer.alloc(64)],
+    [4n, 'k', null],
+  ])('is not signed by half a signature: %s, %s', async (...signature) => {
+    const text = 'SELECT freeside.sign_audit_checkpoint($1, $2, $3)';
+    const signing = fixture.app.query(text, signature);
+    await expect(signing).rejects.toMatchObject({ code: '23502' });
+  });
+
   it('draws its ids in order: no session keeps some for later', async () => {
     const { rows } = await fixture.owner.query<{ caches: bigint[] }>(
       `SELECT array_agg(s.seqcache) AS caches FROM pg_sequence s
@@ -62,6 +104,38 @@ describe('what is sealed', () => {
                             pg_get_serial_sequence('freeside.credit_lot_adjustments', 'id')::regclass)`,
     );
     expect(rows[0]?.caches).toEqual([1n, 1n]);
+  });
+});
+
+describe('a function that runs with the rights of its owner', () => {
+  it('looks for names in temporary objects last', async () => {
+    const { rows } = await fixture.owner.query<{ name: string; path: string | null }>(
+      `SELECT p.oid::regprocedure::text AS name,
+              (SELECT c FROM unnest(p.proconfig) AS c WHERE c LIKE 'search_path=%') AS path
+       FROM pg_proc p WHERE p.pronamespace = 'freeside'::regnamespace AND p.prosecdef`,
+    );
+    expect(rows.length).toBeGreaterThan(10);
+    const wrong = rows.filter(({ path }) => path !== 'search_path=pg_catalog, pg_temp');
+    expect(wrong).toEqual([]);
+  });
+
+  it('runs nobody else’s code where everybody may make temporary objects', async () => {
+    await grantTemporaryObjects();
+    const client = new Client({ connectionString: fixture.database.appUrl });
+    await client.connect();
+    try {
+      await client.query(
+        `CREATE FUNCTION pg_temp.run_as_owner(given pg_catalog.text) RETURNS boolean LANGUAGE plpgsql AS
+         $$ BEGIN RAISE EXCEPTION 'runs as %', current_user; END $$`,
+      );
+      await client.query(
+        'CREATE DOMAIN pg_temp.text AS pg_catalog.text CHECK (pg_temp.run_as_owner(VALUE))',
+      );
+      await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
+      await client.query('SELECT * FROM freeside.seal_audit_batch(10)');
+    } finally {
+      await client.end();
+    }
   });
 });
 
