@@ -1,7 +1,9 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { createPool, withTransaction } from '@arrakis/postgres';
 import { createTestDatabase, type TestDatabase } from '@arrakis/testkit';
@@ -65,10 +67,10 @@ describe('the audit command', () => {
     const { code, out } = await audit('verify', file);
     expect(out).toMatch(/^intact: 2 records and 2 checkpoints, sequences 1 to 4\n/);
     expect(code).toBe(0);
-    const text = await readFile(file, 'utf8');
-    expect((await audit('export')).out.split('\n').slice(1)).toEqual(text.split('\n').slice(1));
+    const written = await readFile(file, 'utf8');
+    expect((await audit('export')).out.split('\n').slice(1)).toEqual(written.split('\n').slice(1));
     const tail = (await audit('export', '--after', '2')).out;
-    expect(tail.split('\n').slice(1)).toEqual(text.split('\n').slice(3));
+    expect(tail.split('\n').slice(1)).toEqual(written.split('\n').slice(3));
   });
 
   it('names the wrong line with exit code 1', async () => {
@@ -78,6 +80,30 @@ describe('the audit command', () => {
     const { code, out: said } = await audit('verify', file);
     expect(said).toMatch(/^broken at line 4 /);
     expect(code).toBe(1);
+  });
+
+  it('into a folder that is not there says so and leaves nothing behind', async () => {
+    const { code, err } = await audit('export', '--out', join(dir, 'nowhere', 'trail.jsonl'));
+    expect(err).toMatch(/^ENOENT: no such file or directory[^\n]*\n$/);
+    expect(code).toBe(1);
+  });
+
+  it('leaves no half of a file when the trail cannot be read', async () => {
+    const file = join(dir, 'half.jsonl');
+    expect(await audit('export', '--after', '1', '--out', file)).toMatchObject({ code: 1 });
+    expect((await readdir(dir)).filter((name) => name.startsWith('half'))).toEqual([]);
+  });
+
+  it('says that its reader went away, without a stack', async () => {
+    const child = spawn(process.execPath, ['scripts/audit.ts', 'export'], {
+      cwd: ROOT,
+      env: baseEnv({ DATABASE_URL: database.appUrl }),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    child.stdout.destroy();
+    const [, err] = await Promise.all([once(child, 'close'), text(child.stderr)]);
+    expect(err).toBe('Whoever read the export went away before it was whole.\n');
+    expect(child.exitCode).toBe(1);
   });
 
   it.each([

@@ -1,12 +1,11 @@
-import { createWriteStream } from 'node:fs';
-import { once } from 'node:events';
-import { rename, rm } from 'node:fs/promises';
-import { finished } from 'node:stream/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { runVerifier } from '@arrakis/audit';
 import type { Pool } from 'pg';
 import { exportTrail } from '../services/freeside/src/features/audit/export.ts';
 import { EXIT, UsageError, parseFlags, runCommand, withDatabase } from './keys/command-line.ts';
+import { PlainError, systemCode } from './lib/plain-error.ts';
 
 /** The audit trail by hand; see docs/audit.md. */
 const USAGE = `Usage: node scripts/audit.ts <command>
@@ -35,7 +34,7 @@ if (args[0] === 'verify') {
     if (args[0] !== 'export') throw new UsageError('Say export or verify.');
     const { after, out } = parseExport(args.slice(1));
     const lines = await withDatabase('the database of the trail', (pool) =>
-      out === undefined ? write(pool, after, process.stdout) : writeFile(pool, after, out),
+      out === undefined ? print(pool, after) : writeFile(pool, after, out),
     );
     console.error(`${String(lines)} lines exported`);
     return EXIT.ok;
@@ -56,25 +55,35 @@ function parseExport(rest: readonly string[]): { after: bigint; out: string | un
 /** Under its own name only once it is whole: half an export must not look like one. */
 async function writeFile(pool: Pool, after: bigint, file: string): Promise<number> {
   const partial = `${file}.partial`;
-  const stream = createWriteStream(partial, { mode: 0o640 });
+  const handle = await open(partial, 'w', 0o640);
   try {
-    const lines = await write(pool, after, stream);
-    stream.end();
-    await finished(stream);
+    const lines = await write(pool, after, handle.createWriteStream());
     await rename(partial, file);
     return lines;
   } catch (error) {
-    stream.destroy();
     await rm(partial, { force: true });
     throw error;
   }
 }
 
+async function print(pool: Pool, after: bigint): Promise<number> {
+  try {
+    return await write(pool, after, process.stdout);
+  } catch (error) {
+    if (systemCode(error) !== 'EPIPE') throw error;
+    throw new PlainError('Whoever read the export went away before it was whole.', [], {
+      cause: error,
+    });
+  }
+}
+
 async function write(pool: Pool, after: bigint, to: Writable): Promise<number> {
   let written = 0;
-  for await (const lines of exportTrail(pool, { after, exportedAt: new Date() })) {
-    if (!to.write(`${lines.join('\n')}\n`)) await once(to, 'drain');
-    written += lines.length;
-  }
+  await pipeline(async function* () {
+    for await (const lines of exportTrail(pool, { after, exportedAt: new Date() })) {
+      yield `${lines.join('\n')}\n`;
+      written += lines.length;
+    }
+  }, to);
   return written;
 }
