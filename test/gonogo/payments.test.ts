@@ -109,9 +109,16 @@ describe('payments', () => {
       'no notice has ever credited a payment here: buy the smallest pack',
     );
     const invoices = () => shop.calls.filter((call) => call.startsWith('POST /v1/invoice')).length;
-    const before = invoices();
-    await payments();
-    expect(invoices()).toBe(before);
+    const utcDay = () => new Date().toISOString().slice(0, 10);
+    /** Undefined when midnight came in between. */
+    const invoicesOfAnotherRun = async () => {
+      const day = utcDay();
+      await payments();
+      const before = invoices();
+      await payments();
+      return utcDay() === day ? invoices() - before : undefined;
+    };
+    expect((await invoicesOfAnotherRun()) ?? (await invoicesOfAnotherRun())).toBe(0);
   });
 
   it('pass once one was, without a secret in the report', async () => {

@@ -1,4 +1,10 @@
-import { ChainVerifier, readCheckpointKey, type CheckpointKey, type Head } from '@arrakis/audit';
+import {
+  ChainVerifier,
+  readCheckpointKey,
+  type ChainSummary,
+  type CheckpointKey,
+  type Head,
+} from '@arrakis/audit';
 import { conclude, inconclusive, type Gate, type JsonObject } from '../gate.domain.ts';
 import type { TrailBatch } from '../probes/audit-trail.store.ts';
 
@@ -90,13 +96,15 @@ function judge(
   behind: number,
   { hasKeys, after }: { readonly hasKeys: boolean; readonly after: Head | undefined },
 ) {
-  const { head, records, checkpoints, signed, unbalanced, lastSigned } = verifier.summary();
+  const summary = verifier.summary();
+  const { head, records, checkpoints, signed, unbalanced, lastSigned, uncompared } = summary;
   const wrong = [
     ...(broken === undefined ? [] : [broken]),
     ...tooOld('the oldest operation without a record is', behind),
   ];
   const since = after === undefined ? 'yet' : `after sequence ${String(after.sequence)}`;
   const unclear = records === 0 ? [`nothing has been sealed ${since}`] : [];
+  unclear.push(...notCompared(summary, behind));
   if (hasKeys) wrong.push(...tooOld('the end of the trail is unsigned and', unsignedSeconds));
   else if (signed === 0) unclear.push('the trail is unsigned: nothing shows who made it');
   else unclear.push('no public key was given for its signatures (GONOGO_AUDIT_KEYS)');
@@ -109,11 +117,21 @@ function judge(
     lastSigned: lastSigned === undefined ? null : String(lastSigned.sequence),
     // Of the past: whether the books balance now is the gate billing's question.
     unbalancedCheckpoints: unbalanced,
+    uncompared: uncompared ? { ...uncompared, since: String(uncompared.since) } : null,
     unsealedSeconds: Math.round(behind),
     unsignedSeconds: Math.round(unsignedSeconds),
   };
   const seen = `${String(records)} records and ${String(checkpoints)} checkpoints verify, ${String(signed)} signed`;
   return conclude({ wrong, unclear }, seen, evidence);
+}
+
+/** While sealing catches up the balances are owed; when nothing waits, nobody is about to state them. */
+function notCompared({ uncompared }: ChainSummary, behind: number): string[] {
+  if (uncompared === undefined || behind > 0) return [];
+  const { communities, since } = uncompared;
+  return [
+    `the balances of ${String(communities)} communities were not compared since sequence ${String(since)}`,
+  ];
 }
 
 function tooOld(what: string, seconds: number): string[] {
