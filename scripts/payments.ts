@@ -5,6 +5,7 @@ import { PaymentIntake } from '../services/freeside/src/features/payments/intake
 import {
   PaymentRepair,
   type CaseFilter,
+  type PaymentCase,
   type PaymentFile,
   type Replay,
   type Resolution,
@@ -124,13 +125,18 @@ async function list(repair: PaymentRepair, filter: CaseFilter): Promise<ExitCode
   const cases = found.slice(0, LIST_LIMIT);
   for (const one of cases) {
     const reviews = one.openReviews.map((review) => `${review.id}:${review.reason}`).join(' ');
-    const credit = one.isRefunded ? 'refunded' : one.isCredited ? 'credited' : 'not-credited';
     const at = one.createdAt.toISOString();
-    say([one.id, at, one.community, one.packId, one.status, credit, reviews].join('  ').trim());
+    say(
+      [one.id, at, one.community, one.packId, one.status, creditOf(one), reviews].join('  ').trim(),
+    );
   }
   const isCut = found.length > cases.length;
   say(isCut ? `the first ${cases.length} payments of more` : `${cases.length} payments`);
   return EXIT.ok;
+}
+
+function creditOf({ isCredited, isRefunded }: PaymentCase): string {
+  return isRefunded ? 'refunded' : isCredited ? 'credited' : 'not-credited';
 }
 
 async function show(repair: PaymentRepair, id: string): Promise<ExitCode> {
@@ -143,11 +149,18 @@ async function show(repair: PaymentRepair, id: string): Promise<ExitCode> {
   return EXIT.ok;
 }
 
-function linesOf({ payment, events, deliveries }: PaymentFile): string[] {
+function linesOf({ payment, repeats, events, deliveries }: PaymentFile): string[] {
+  const { repeatsPaymentId, setAsideAt } = payment;
   return [
     `payment   ${payment.id} of ${payment.community}: ${payment.packId}, ${payment.status}`,
     `vendor    ${payment.vendorPaymentId ?? 'has not named it yet'}`,
     `debt      ${payment.debtMicro} micro-credits`,
+    ...(repeatsPaymentId === null ? [] : [`repeats   ${repeatsPaymentId}`]),
+    ...(setAsideAt === null ? [] : [`set aside ${setAsideAt.toISOString()}`]),
+    ...repeats.map(
+      (one) =>
+        `repeat    ${one.id}: ${one.status}, ${creditOf(one)} (vendor payment ${one.vendorPaymentId ?? 'unknown'})`,
+    ),
     ...payment.openReviews.map(
       (one) =>
         `review    ${one.id}: ${one.reason} (vendor payment ${one.vendorPaymentId}, ${one.vendorStatus}; delivery ${one.deliveryId})`,

@@ -12,8 +12,15 @@ import { PAYMENT_STATUSES, type PaymentStatus } from './payment-state.domain.ts'
 
 const decimal = (text: string): Decimal => parseDecimal(text)!;
 
+/** Where no operator has had a hand in it. */
+const CREDITS: Partial<Record<PaymentStatus, KnownPayment['credits']>> = {
+  finished: 'given',
+  refunded: 'taken_back',
+};
+
 const known = (status: PaymentStatus, change: Partial<KnownPayment> = {}): KnownPayment => ({
   status,
+  credits: CREDITS[status] ?? 'none',
   vendorPaymentId: '5077125051',
   payCurrency: 'trx',
   priceMicro: 10_000_000n,
@@ -79,7 +86,7 @@ describe('a report of the vendor', () => {
 
   it('credits only what was agreed', () => {
     const faults: [Partial<VendorReport>, string][] = [
-      [{ parentPaymentId: '4077125051' }, 'review repeated_deposit'],
+      [{ parentPaymentId: '5077125051', paymentId: '6000000001' }, 'review repeated_deposit'],
       [{ status: 'wrong_asset_confirmed' }, 'review unknown_status'],
       [{ status: 'cancelled' }, 'review unknown_status'],
       [{ status: 'Finished' }, 'review unknown_status'],
@@ -139,6 +146,36 @@ describe('a report of the vendor', () => {
     }
   });
 
+  it('takes a further deposit for the payment’s own once an operator has credited it', () => {
+    const child = (status: string): VendorReport =>
+      report(status, { paymentId: '6000000001', parentPaymentId: '5077125051' });
+    const credited = known('finished', { vendorPaymentId: '6000000001' });
+    const meanings = ['finished', 'refunded', 'expired'].map((status) =>
+      told(decide(credited, child(status), 'webhook')),
+    );
+    expect(meanings).toEqual(['repeat', 'advanced refunded', 'review contradicts_finish']);
+    expect(told(decide(credited, report('refunded'), 'webhook'))).toBe('review second_payment');
+  });
+
+  it('of a payment that an operator credited after its end is no case but for a refund', () => {
+    for (const status of ['failed', 'expired'] as const) {
+      const meanings = (credits: KnownPayment['credits']): string[] =>
+        ['partially_paid', 'finished', 'refunded'].map((to) =>
+          told(decide(known(status, { credits }), report(to), 'webhook')),
+        );
+      expect(meanings('given')).toEqual(['repeat', 'repeat', 'review refund_after_credit']);
+      expect(meanings('taken_back')).toEqual(['repeat', 'repeat', 'repeat']);
+    }
+  });
+
+  it('is refunded what an operator credited at another price', () => {
+    const other = { priceAmount: decimal('9'), priceCurrency: 'eur' };
+    const refund = report('refunded', other);
+    expect(told(decide(known('finished'), refund, 'webhook'))).toBe('advanced refunded');
+    expect(told(decide(known('finished'), report('finished', other), 'webhook'))).toBe('repeat');
+    expect(told(decide(known('sending'), refund, 'webhook'))).toBe('review wrong_currency');
+  });
+
   it('changes nothing when it is no newer than the last one', () => {
     const seen = known('waiting', { lastUpdatedAtMs: 1_000 });
     const at = (updatedAtMs: number): VendorReport => report('finished', { updatedAtMs });
@@ -166,7 +203,12 @@ describe('a report of the vendor', () => {
           const decision = decide(payment, report(change.status, change), source);
           if (decision.to === undefined) continue;
           if (decision.to === 'finished' || decision.to === 'refunded') credits.push(decision.to);
-          payment = { ...payment, status: decision.to, vendorPaymentId: change.paymentId };
+          payment = {
+            ...payment,
+            status: decision.to,
+            credits: CREDITS[decision.to] ?? payment.credits,
+            vendorPaymentId: change.paymentId,
+          };
         }
         expect([[], ['finished'], ['finished', 'refunded']]).toContainEqual(credits);
       }),

@@ -32,6 +32,8 @@ export type DeliverySource = (typeof DELIVERY_SOURCES)[number];
 /** What we know of the payment before the report. */
 export interface KnownPayment {
   readonly status: PaymentStatus;
+  /** Whether it was credited, which an operator can do at any status, and whether that was taken back. */
+  readonly credits: 'none' | 'given' | 'taken_back';
   /** The vendor's number, once a report has told it. */
   readonly vendorPaymentId: string | null;
   readonly payCurrency: string | null;
@@ -40,7 +42,7 @@ export interface KnownPayment {
 }
 
 export const REVIEW_REASONS = [
-  /** More than one deposit for one payment. */
+  /** One more deposit to the address of a payment. */
   'repeated_deposit',
   /** A second payment of the same invoice moves while the first one had begun. */
   'second_payment',
@@ -61,6 +63,8 @@ export const REVIEW_REASONS = [
   'contradicts_finish',
   /** Refunded, although nothing had been credited. */
   'refund_before_finish',
+  /** Refunded after an operator had credited it; it had ended without money, so no status goes on. */
+  'refund_after_credit',
 ] as const;
 export type ReviewReason = (typeof REVIEW_REASONS)[number];
 
@@ -110,12 +114,14 @@ export function decide(
 ): Decision {
   const { status } = report;
   if (!isPaymentStatus(status)) return review('unknown_status');
-  if (report.parentPaymentId !== null) return review('repeated_deposit');
-  if (report.priceCurrency !== 'usd') return review('wrong_currency');
-  if (!equalsMicro(report.priceAmount, known.priceMicro)) return review('wrong_price');
+  const isOwn = known.vendorPaymentId === report.paymentId;
+  // An operator may have made it the one that was credited.
+  if (report.parentPaymentId !== null && !isOwn) return review('repeated_deposit');
+  // What an operator credited at another price than was agreed can be refunded all the same.
+  const priceFault = isOwn && known.credits !== 'none' ? undefined : findPriceFault(known, report);
+  if (priceFault !== undefined) return review(priceFault);
 
-  const isOther = known.vendorPaymentId !== null && known.vendorPaymentId !== report.paymentId;
-  if (isOther) return decideOther(known, report, status);
+  if (!isOwn && known.vendorPaymentId !== null) return decideOther(known, report, status);
   if (isStale(known, report, source)) return { outcome: 'stale', binds: false };
   return decideOwn(known, report, status);
 }
@@ -141,7 +147,7 @@ function isStale(known: KnownPayment, report: VendorReport, source: DeliverySour
 function decideOwn(known: KnownPayment, report: VendorReport, status: PaymentStatus): Decision {
   const binds = known.vendorPaymentId !== report.paymentId;
   if (status === known.status) return { outcome: binds ? 'bound' : 'repeat', binds };
-  if (!mayBecome(known.status, status)) return decideRefused(known.status, status);
+  if (!mayBecome(known.status, status)) return decideRefused(known, status);
   if (status === 'partially_paid') {
     return { outcome: 'advanced', to: status, review: 'partially_paid', binds };
   }
@@ -152,17 +158,29 @@ function decideOwn(known: KnownPayment, report: VendorReport, status: PaymentSta
   return fault === undefined ? advanced : { ...advanced, review: fault };
 }
 
+/** A refund of what never finished. */
+const REFUND_REFUSED: Readonly<Record<KnownPayment['credits'], Decision>> = {
+  none: review('refund_before_finish'),
+  given: review('refund_after_credit'),
+  taken_back: { outcome: 'repeat', binds: false },
+};
+
 /** What the table doesn't know: an old notice that comes late, or a contradiction. */
-function decideRefused(from: PaymentStatus, to: PaymentStatus): Decision {
+function decideRefused({ status: from, credits }: KnownPayment, to: PaymentStatus): Decision {
   const hasEndedUnpaid = from === 'failed' || from === 'expired';
-  if (to === 'refunded') return review('refund_before_finish');
+  if (to === 'refunded') return REFUND_REFUSED[credits];
   if (hasEndedUnpaid && (to === 'finished' || to === 'partially_paid')) {
-    return review('paid_after_end');
+    return credits === 'none' ? review('paid_after_end') : { outcome: 'repeat', binds: false };
   }
   if (from === 'finished' && STATUS_RANK[to] >= STATUS_RANK[from]) {
     return review('contradicts_finish');
   }
   return { outcome: 'stale', binds: false };
+}
+
+function findPriceFault(known: KnownPayment, report: VendorReport): ReviewReason | undefined {
+  if (report.priceCurrency !== 'usd') return 'wrong_currency';
+  return equalsMicro(report.priceAmount, known.priceMicro) ? undefined : 'wrong_price';
 }
 
 function findAmountFault(known: KnownPayment, report: VendorReport): ReviewReason | undefined {

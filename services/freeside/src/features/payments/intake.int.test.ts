@@ -1,3 +1,5 @@
+import { createPool, withTransaction, type Queryable } from '@arrakis/postgres';
+import { waitFor } from '@arrakis/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   balances,
@@ -79,6 +81,7 @@ describe('every status, told at every status', () => {
       const told = notice(id, to, { payment_id: vendorId });
       const known: KnownPayment = {
         status: from,
+        credits: from === 'finished' ? 'given' : from === 'refunded' ? 'taken_back' : 'none',
         vendorPaymentId: vendorId,
         payCurrency: 'trx',
         priceMicro: 10_000_000n,
@@ -131,19 +134,32 @@ describe('a finished payment', () => {
     expect(await books(communityId)).toMatchObject({ available: 10_500_000n, bonus: 500_000n });
   });
 
-  it('is told of ten times an hour, replays and polls not counted', async () => {
+  it('is told ten times an hour what moves nothing, replays and polls not counted', async () => {
     const { id, vendorId } = await paymentAt('waiting');
     const intake = newIntake(fixture.app);
     const told = notice(id, 'waiting', { payment_id: vendorId });
     for (let n = 0; n < 9; n += 1) {
       expect(await tell(intake, told)).toMatchObject({ kind: 'applied' });
     }
-    const paused = await tell(intake, notice(id, 'finished', { payment_id: vendorId }));
+    const deliveries = async (): Promise<number> =>
+      (
+        await fixture.owner.query(
+          'SELECT 1 FROM freeside.payment_deliveries WHERE vendor_payment_id = $1',
+          [vendorId],
+        )
+      ).rows.length;
+    expect(await deliveries()).toBe(10);
+    const paused = await tell(intake, told);
     expect(paused).toMatchObject({ kind: 'paused' });
-    expect((paused as { retryAfterSeconds: number }).retryAfterSeconds).toBeGreaterThan(3_500);
-    expect((await paymentRow(fixture.owner, id)).status).toBe('waiting');
-    await tell(intake, notice(id, 'finished', { payment_id: vendorId }), 'poll');
-    expect((await paymentRow(fixture.owner, id)).status).toBe('finished');
+    expect((paused as { retryAfterSeconds: number }).retryAfterSeconds).toBeGreaterThan(3_400);
+    expect(await deliveries()).toBe(10);
+    // What it was waited for is not kept waiting.
+    for (const status of ['finished', 'refunded'] as const) {
+      const moving = notice(id, status, { payment_id: vendorId });
+      expect(await tell(intake, moving)).toMatchObject({ kind: 'applied' });
+      expect((await paymentRow(fixture.owner, id)).status).toBe(status);
+      expect(await tell(intake, moving)).toMatchObject({ kind: 'paused' });
+    }
   });
 });
 
@@ -155,6 +171,11 @@ describe('many payments of one community', () => {
     const count = 60;
     for (let n = 0; n < count; n += 1) {
       const id = await openPayment(fixture.app, communityId, userId);
+      // A community may have twenty payments of an hour of which nothing was heard.
+      await fixture.owner.query(
+        `UPDATE freeside.crypto_payments SET created_at = created_at - interval '1 hour' WHERE id = $1`,
+        [id],
+      );
       const payment_id = nextVendorPaymentId();
       const steps = ['waiting', 'confirming', 'confirmed', 'sending', 'finished'];
       told.push(...steps.map((status) => notice(id, status, { payment_id })));
@@ -221,6 +242,33 @@ describe('a deposit that is repeated', () => {
   });
 });
 
+describe('a poll', () => {
+  it('writes down once what waits for an operator, however often it hears of it', async () => {
+    const { communityId, userId } = await buyer();
+    const id = await openPayment(fixture.app, communityId, userId);
+    const intake = newIntake(fixture.app);
+    const payment_id = nextVendorPaymentId();
+    const underpaid = notice(id, 'finished', { payment_id, actually_paid: 80.4 });
+    const deliveries = async (): Promise<number> =>
+      (
+        await fixture.owner.query(
+          'SELECT 1 FROM freeside.payment_deliveries WHERE crypto_payment_id = $1',
+          [id],
+        )
+      ).rows.length;
+    for (let n = 0; n < 3; n += 1) {
+      expect(await tell(intake, underpaid, 'poll')).toMatchObject({ kind: 'applied' });
+    }
+    expect(await openReviews(fixture.owner, id)).toEqual(['underpaid']);
+    expect(await deliveries()).toBe(1);
+    await tell(intake, underpaid, 'webhook');
+    expect(await deliveries()).toBe(2);
+    await tell(intake, notice(id, 'finished', { payment_id }), 'poll');
+    expect(await deliveries()).toBe(3);
+    expect((await paymentRow(fixture.owner, id)).status).toBe('finished');
+  });
+});
+
 describe('a refund', () => {
   it('that was spent is a debt, which later purchases pay first', async () => {
     const { communityId, id, vendorId } = await paymentAt('finished');
@@ -264,6 +312,44 @@ describe('a refund', () => {
     expect(await openReviews(fixture.owner, id)).toEqual([]);
   });
 
+  it('lets a purchase that pays its debt pass an operator who looks at it', async () => {
+    const { communityId, id, vendorId } = await paymentAt('finished');
+    const userId = await memberOf(fixture.owner, communityId);
+    await spend(communityId, 4_000_000n);
+    await tell(newIntake(fixture.app), notice(id, 'refunded', { payment_id: vendorId }));
+    const second = await openPayment(fixture.app, communityId, userId, 'starter');
+    const finished = notice(second, 'finished', {
+      payment_id: nextVendorPaymentId(),
+      price_amount: 5,
+    });
+
+    const pool = createPool({
+      url: fixture.database.migratorUrl,
+      max: 1,
+      applicationName: 'test',
+      onError: () => undefined,
+    });
+    try {
+      const looking = await withTransaction(pool, async (tx) => {
+        await tx.query('SELECT freeside.lock_communities($1)', [[communityId]]);
+        // Has locked the refunded payment, and waits for the community.
+        const operator = fixture.app.query(
+          `SELECT outcome FROM freeside.resolve_payment($1, NULL, 'refund', 'chani', 'again', $2)`,
+          [id, crypto.randomUUID()],
+        );
+        await waitFor(() => isWaitingFor(tx));
+        expect(await tell(newIntake(tx), finished)).toMatchObject({ kind: 'applied' });
+        return { operator };
+      });
+      expect((await looking.operator).rows).toEqual([{ outcome: 'nothing_to_refund' }]);
+    } finally {
+      await pool.end();
+    }
+    expect(await debts(communityId)).toEqual([
+      { amount_micro: 4_000_000n, paid_micro: 4_000_000n },
+    ]);
+  });
+
   it('takes nothing that a request holds, and owes it', async () => {
     const { communityId, id, vendorId } = await paymentAt('finished');
     const reservation = await hold(communityId);
@@ -276,6 +362,15 @@ describe('a refund', () => {
     expect(await drift(fixture.owner)).toEqual([]);
   });
 });
+
+/** Whether somebody waits for what that transaction holds. */
+async function isWaitingFor(tx: Queryable): Promise<boolean> {
+  const { rows } = await tx.query(
+    `SELECT 1 FROM pg_stat_activity
+     WHERE datname = current_database() AND pg_backend_pid() = ANY (pg_blocking_pids(pid))`,
+  );
+  return rows.length > 0;
+}
 
 async function debts(communityId: string) {
   const { rows } = await fixture.owner.query<{ amount_micro: bigint; paid_micro: bigint }>(

@@ -9,7 +9,7 @@ export type Intake =
   | { readonly kind: 'applied'; readonly paymentId: string; readonly decision: Decision }
   /** It is about no payment of ours; kept, unless we had asked. */
   | { readonly kind: 'unbound' }
-  /** This payment was told of ten times within the hour; not kept. */
+  /** Told of ten times within the hour, and nothing that would bind or move it; not kept. */
   | { readonly kind: 'paused'; readonly retryAfterSeconds: number };
 
 /** Others changed the payment each time; whoever retries later finds it calmer. */
@@ -23,7 +23,8 @@ export class ContendedPaymentError extends Error {
 /** Each attempt that fails means that somebody else's got through. */
 const MAX_ATTEMPTS = 20;
 
-function isNews({ binds, review, to }: Decision): boolean {
+/** Whether it may change anything. A case may be known; the database tells. */
+function maybeNews({ binds, review, to }: Decision): boolean {
   return binds || review !== undefined || to !== undefined;
 }
 
@@ -63,7 +64,7 @@ export class PaymentIntake {
     if (payment === undefined) return this.#keepUnbound(report, kept);
     const decision = decide(payment, report, kept.source);
     // Asked every few minutes, the vendor mostly says what it said before: nothing to keep.
-    if (kept.source === 'poll' && !isNews(decision)) {
+    if (kept.source === 'poll' && !maybeNews(decision)) {
       return { kind: 'applied', paymentId: payment.id, decision };
     }
     try {
@@ -84,7 +85,11 @@ export class PaymentIntake {
     const applied = await applyDecision(this.#db, payment, report, decision, kept);
     if (applied.kind === 'outdated') return undefined;
     if (applied.kind === 'paused') return applied;
-    this.#events.delivered(kept.source, payment.id, decision);
+    const isNews = decision.binds || decision.to !== undefined || applied.openedReview;
+    // A poll that heard of a case that is there was not written down.
+    if (kept.source !== 'poll' || isNews) {
+      this.#events.delivered(kept.source, payment.id, decision);
+    }
     this.#events.booked(payment.id, applied.books);
     if (applied.openedReview && decision.review !== undefined) {
       this.#events.reviewOpened(payment.id, decision.review);

@@ -121,6 +121,24 @@ describe('buying a pack', () => {
     expect(((await again.json()) as PaymentView).checkoutUrl).toContain('/payment/?iid=');
   });
 
+  it('sends nobody to pay what an operator has credited', async () => {
+    const buyer = await shop.harness.openCommunity({ micro: 0n });
+    shop.vendor.fail({ kind: 'status', status: 500 });
+    expect((await shop.post(buyer, { pack: 'starter' }, 'credited')).status).toBe(503);
+    const { payments } = (await (await shop.get(buyer, '/api/v1/payments')).json()) as {
+      payments: PaymentView[];
+    };
+    await shop.harness.db.query(
+      `SELECT freeside.resolve_payment($1, NULL, 'mint', 'chani', 'seen at the vendor', $2)`,
+      [payments[0]?.id, crypto.randomUUID()],
+    );
+    const calls = shop.vendor.calls.length;
+    const again = await shop.post(buyer, { pack: 'starter' }, 'credited');
+    expect(again.status).toBe(200);
+    expect(await again.json()).toMatchObject({ status: 'finished', checkoutUrl: null });
+    expect(shop.vendor.calls).toHaveLength(calls);
+  });
+
   it('is refused while switched off, and what is under way goes on', async () => {
     const buyer = await shop.harness.openCommunity({ micro: 0n });
     const payment = await shop.buy(buyer, 'starter');

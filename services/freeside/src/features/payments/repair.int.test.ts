@@ -6,6 +6,8 @@ import {
   openCommunity,
   type LedgerFixture,
 } from '../reservations/test-support/ledger-fixture.ts';
+import type { Decision } from './delivery.domain.ts';
+import { countOpen } from './repair.store.ts';
 import { PaymentRepair } from './repair.service.ts';
 import {
   memberOf,
@@ -160,6 +162,24 @@ describe('an operator', () => {
     expect(await cases()).toEqual(['on_hold', 'cancelled']);
   });
 
+  it('keeps the case of money that came when the vendor then says that none did', async () => {
+    const { id, vendorId } = await paymentAfter({ status: 'finished' });
+    const second = nextVendorPaymentId();
+    const tellOfSecond = (status: string) =>
+      tell(
+        newIntake(fixture.app),
+        notice(id, status, { payment_id: second, parent_payment_id: vendorId }),
+      );
+    const cases = async () =>
+      (await repair.show(id))?.payment.openReviews.map((one) => one.vendorStatus);
+    for (const status of ['failed', 'finished']) await tellOfSecond(status);
+    expect(await cases()).toEqual(['finished']);
+    for (const status of ['expired', 'failed', 'finished']) await tellOfSecond(status);
+    expect(await cases()).toEqual(['finished', 'expired']);
+    await tellOfSecond('refunded');
+    expect(await cases()).toEqual(['refunded']);
+  });
+
   it('has nothing left to do about a partial payment whose rest came', async () => {
     const { communityId, id, vendorId } = await paymentAfter({ status: 'partially_paid' });
     expect(await openReviews(fixture.owner, id)).toEqual(['partially_paid']);
@@ -233,15 +253,86 @@ describe('an operator', () => {
     expect(await openReviews(fixture.owner, id)).toEqual(['partially_paid']);
   });
 
-  it('replays a kept report, which credits what it must and never twice', async () => {
+  it('who ignored a refund before its finish has not made the finish stay', async () => {
     const { communityId, id, vendorId } = await paymentAfter({ status: 'refunded' });
     const reviewId = await reviewOf(id);
     await repair.resolve({ ...BY, paymentId: id, reviewId, resolution: 'ignore' });
     await tell(newIntake(fixture.app), notice(id, 'finished', { payment_id: vendorId }));
+    expect((await paymentRow(fixture.owner, id)).status).toBe('refunded');
+    expect(await available(communityId)).toBe(0n);
+  });
+
+  it('takes back what was credited after the end, when the vendor sent it back', async () => {
+    const { communityId, id, vendorId } = await paymentAfter(
+      { status: 'expired' },
+      { status: 'finished' },
+    );
+    const refunded = notice(id, 'refunded', { payment_id: vendorId });
+    const of = { ...BY, paymentId: id };
+    await repair.resolve({ ...of, reviewId: await reviewOf(id), resolution: 'mint' });
     expect(await available(communityId)).toBe(10_500_000n);
-    const refunded = (await repair.show(id))?.deliveries[0]?.id ?? '';
-    expect(await repair.replay(refunded)).toMatchObject({ decision: { to: 'refunded' } });
-    expect(await repair.replay(refunded)).toMatchObject({ decision: { outcome: 'repeat' } });
+    await tell(newIntake(fixture.app), refunded);
+    expect(await openReviews(fixture.owner, id)).toEqual(['refund_after_credit']);
+    expect(
+      await repair.resolve({ ...of, reviewId: await reviewOf(id), resolution: 'refund' }),
+    ).toMatchObject({ outcome: 'done', books: { refundedMicro: 10_500_000n } });
+    expect(await available(communityId)).toBe(0n);
+    await tell(newIntake(fixture.app), refunded);
+    expect(await openReviews(fixture.owner, id)).toEqual([]);
+  });
+
+  it('sets aside what is over without credits, until there is news', async () => {
+    const { id, vendorId } = await paymentAfter(
+      { status: 'confirming' },
+      { status: 'finished', change: { actually_paid: 80.4 } },
+    );
+    const quiet = () =>
+      fixture.owner.query(
+        "UPDATE freeside.crypto_payments SET updated_at = now() - interval '31 minutes' WHERE id = $1",
+        [id],
+      );
+    const isStuck = async () => {
+      const listed = await repair.list('stuck', 100);
+      const { stuck } = await countOpen(fixture.app);
+      return { isListed: listed.some((one) => one.id === id), stuck };
+    };
+    await quiet();
+    const { isListed, stuck } = await isStuck();
+    expect([isListed, stuck > 0]).toEqual([true, true]);
+    const ignore = async () =>
+      repair.resolve({ ...BY, paymentId: id, reviewId: await reviewOf(id), resolution: 'ignore' });
+    expect((await ignore()).outcome).toBe('done');
+    await quiet();
+    expect(await isStuck()).toEqual({ isListed: false, stuck: stuck - 1 });
+    expect((await repair.show(id))?.payment.setAsideAt).toBeInstanceOf(Date);
+
+    await tell(newIntake(fixture.app), notice(id, 'sending', { payment_id: vendorId }));
+    expect((await repair.show(id))?.payment.setAsideAt).toBeNull();
+    await quiet();
+    expect(await isStuck()).toEqual({ isListed: true, stuck });
+  });
+
+  it.each([
+    ['another deposit', 'finished', {}],
+    ['a price that is wrong while the money is on its way', 'confirmed', { price_amount: 9 }],
+  ])('goes on watching a payment after ignoring %s', async (what, status, change) => {
+    const { id, vendorId } = await paymentAfter({ status: 'confirming' });
+    const payment_id = what === 'another deposit' ? nextVendorPaymentId() : vendorId;
+    await tell(newIntake(fixture.app), notice(id, status, { ...change, payment_id }));
+    const reviewId = await reviewOf(id);
+    await repair.resolve({ ...BY, paymentId: id, reviewId, resolution: 'ignore' });
+    expect((await repair.show(id))?.payment.setAsideAt).toBeNull();
+  });
+
+  it('replays a kept report, which credits what it must and never twice', async () => {
+    const { communityId, id, vendorId } = await paymentAfter({ status: 'refunded' });
+    await tell(newIntake(fixture.app), notice(id, 'finished', { payment_id: vendorId }));
+    expect(await available(communityId)).toBe(0n);
+    const [refunded, finished] = (await repair.show(id))?.deliveries ?? [];
+    for (const delivery of [finished, refunded, finished]) {
+      const { decision } = (await repair.replay(delivery?.id ?? '')) as { decision: Decision };
+      expect(['repeat', 'stale']).toContain(decision.outcome);
+    }
     expect(await available(communityId)).toBe(0n);
     expect(await repair.replay('999999999')).toEqual({ kind: 'not_found' });
   });

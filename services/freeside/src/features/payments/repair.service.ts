@@ -17,13 +17,17 @@ import {
 } from './repair.store.ts';
 import { readReport, restoreReport } from './vendor-report.domain.ts';
 
-export type { CaseFilter, Resolution } from './repair.store.ts';
+export type { CaseFilter, PaymentCase, Resolution } from './repair.store.ts';
 
 export interface PaymentFile {
   readonly payment: PaymentCase;
+  /** Further deposits of the same order that an operator credited, each a payment of its own. */
+  readonly repeats: readonly PaymentCase[];
   readonly events: readonly PaymentEvent[];
   readonly deliveries: readonly KeptDelivery[];
 }
+
+const MAX_REPEATS = 100;
 
 export type Replay = Intake | { readonly kind: 'not_found' } | { readonly kind: 'unreadable' };
 
@@ -50,9 +54,10 @@ export class PaymentRepair {
   async show(paymentId: string): Promise<PaymentFile | undefined> {
     const [payment] = await listCases(this.#db, 'all', { id: paymentId, limit: 1 });
     if (payment === undefined) return undefined;
+    const repeats = await listCases(this.#db, 'all', { repeats: paymentId, limit: MAX_REPEATS });
     const events = await listEvents(this.#db, paymentId);
     const deliveries = await listDeliveries(this.#db, { paymentId });
-    return { payment, events, deliveries };
+    return { payment, repeats, events, deliveries };
   }
 
   /** Has a kept report decided again, as it stands now; the same report never credits twice. */

@@ -10,6 +10,10 @@ export interface PaymentCase {
   readonly packId: string;
   readonly status: PaymentStatus;
   readonly vendorPaymentId: string | null;
+  /** The payment that it repeats; null unless an operator credited a further deposit as this one. */
+  readonly repeatsPaymentId: string | null;
+  /** When an operator closed its last case without credits, and no news came since. */
+  readonly setAsideAt: Date | null;
   readonly isCredited: boolean;
   readonly isRefunded: boolean;
   readonly debtMicro: bigint;
@@ -27,7 +31,8 @@ export interface OpenReview {
 }
 
 /**
- * `stuck`: the customer's money is on its way, and the vendor has told nothing new for half an hour.
+ * `stuck`: the customer's money is on its way, the vendor has told nothing new for half an hour, and no
+ * operator has set it aside.
  * `review`: waits for an operator. `all`: also checkouts that nobody paid, which are no one's trouble.
  */
 export type CaseFilter = 'stuck' | 'review' | 'all';
@@ -38,6 +43,8 @@ interface CaseRow {
   pack_id: string;
   status: PaymentStatus;
   payment_id: string | null;
+  repeats_payment_id: string | null;
+  set_aside_at: Date | null;
   credits_minted_at: Date | null;
   credits_refunded_at: Date | null;
   debt_micro: bigint;
@@ -46,15 +53,19 @@ interface CaseRow {
   reviews: OpenReview[];
 }
 
-/** At most `limit`, newest first, but cases by how long they have waited; with `id` that one alone. */
+/**
+ * At most `limit`, newest first, but cases by how long they have waited; with `id` that one alone, with
+ * `repeats` those that repeat that one.
+ */
 export async function listCases(
   db: Queryable,
   filter: CaseFilter,
-  page: { readonly id?: string; readonly limit: number },
+  page: { readonly id?: string; readonly repeats?: string; readonly limit: number },
 ): Promise<PaymentCase[]> {
   const { rows } = await db.query<CaseRow>(
-    `SELECT p.id, c.slug AS community, p.pack_id, p.status, p.payment_id, p.credits_minted_at,
-            p.credits_refunded_at, COALESCE(d.amount_micro - d.paid_micro, 0)::bigint AS debt_micro,
+    `SELECT p.id, c.slug AS community, p.pack_id, p.status, p.payment_id, p.repeats_payment_id,
+            p.set_aside_at, p.credits_minted_at, p.credits_refunded_at,
+            COALESCE(d.amount_micro - d.paid_micro, 0)::bigint AS debt_micro,
             p.created_at, p.updated_at, r.reviews
      FROM freeside.crypto_payments p
      JOIN freeside.communities c ON c.id = p.community_id
@@ -66,12 +77,12 @@ export async function listCases(
          min(v.opened_at) AS waits_since
        FROM freeside.payment_reviews v WHERE v.crypto_payment_id = p.id AND v.resolved_at IS NULL
      ) r
-     WHERE ($1::uuid IS NULL OR p.id = $1)
+     WHERE ($1::uuid IS NULL OR p.id = $1) AND ($4::uuid IS NULL OR p.repeats_payment_id = $4)
        AND ($2 <> 'review' OR r.reviews <> '[]')
-       AND ($2 <> 'stuck' OR (p.status IN ('confirming', 'confirmed', 'sending')
+       AND ($2 <> 'stuck' OR (p.status IN ('confirming', 'confirmed', 'sending') AND p.set_aside_at IS NULL
          AND p.updated_at < now() - interval '30 minutes'))
      ORDER BY CASE WHEN $2 = 'review' THEN r.waits_since END, p.created_at DESC, p.id DESC LIMIT $3`,
-    [page.id ?? null, filter, page.limit],
+    [page.id ?? null, filter, page.limit, page.repeats ?? null],
   );
   return rows.map((row) => ({
     id: row.id,
@@ -79,6 +90,8 @@ export async function listCases(
     packId: row.pack_id,
     status: row.status,
     vendorPaymentId: row.payment_id,
+    repeatsPaymentId: row.repeats_payment_id,
+    setAsideAt: row.set_aside_at,
     isCredited: row.credits_minted_at !== null,
     isRefunded: row.credits_refunded_at !== null,
     debtMicro: row.debt_micro,
@@ -149,15 +162,17 @@ interface DeliveryRow {
   body_hash: Buffer;
 }
 
-/** What was said of a payment, in order; or the one kept report with that number. */
+/** What was last said of a payment, in order; or the one kept report with that number. */
 export async function listDeliveries(
   db: Queryable,
   by: { readonly paymentId: string } | { readonly deliveryId: string },
 ): Promise<KeptDelivery[]> {
   const [paymentId, deliveryId] = 'paymentId' in by ? [by.paymentId, null] : [null, by.deliveryId];
   const { rows } = await db.query<DeliveryRow>(
-    `SELECT id, created_at, source, outcome, report, body_hash FROM freeside.payment_deliveries
-     WHERE crypto_payment_id = $1 OR id = $2 ORDER BY id LIMIT 1000`,
+    `SELECT * FROM (
+       SELECT id, created_at, source, outcome, report, body_hash FROM freeside.payment_deliveries
+       WHERE crypto_payment_id = $1 OR id = $2 ORDER BY id DESC LIMIT 1000
+     ) last ORDER BY id`,
     [paymentId, deliveryId],
   );
   return rows.map((row) => ({
@@ -232,7 +247,7 @@ export async function countOpen(db: Queryable): Promise<OpenCounts> {
            LEFT JOIN LATERAL (SELECT p.updated_at AS since
                               WHERE p.status IN ('confirming', 'confirmed', 'sending')
                                 AND p.updated_at < now() - interval '30 minutes') s ON true
-           WHERE p.status_rank < 5
+           WHERE p.status_rank < 5 AND p.set_aside_at IS NULL
              AND (p.payment_id IS NOT NULL OR p.created_at > now() - interval '7 days')) c
      CROSS JOIN (SELECT count(*)::integer AS reviews,
                         COALESCE(extract(epoch FROM now() - min(opened_at)), 0)::float8 AS oldest_review

@@ -36,6 +36,11 @@ export interface PaymentPage {
   readonly nextCursor: string | null;
 }
 
+/** What an operator has credited, or the vendor moved on, is paid or over: nobody is sent to pay it. */
+function wantsInvoice({ checkoutUrl, creditedAt, status }: Payment): boolean {
+  return checkoutUrl === null && creditedAt === null && status === 'waiting';
+}
+
 const DISABLED_RETRY_SECONDS = '60';
 /** Anybody may ask for the packs, and nobody's asking may cost the database. */
 const PACKS_CACHE = { ttlMs: 5_000, maxEntries: 1, nowMs: () => performance.now() };
@@ -56,7 +61,7 @@ export class PaymentService {
 
   /**
    * Creates the payment and its invoice at the vendor. Repeated with the same key it returns what
-   * there is, and makes the invoice if the first try came to none.
+   * there is, and makes the invoice if the first try came to none and nobody has paid since.
    */
   async buy(command: BuyCommand): Promise<{ payment: Payment; created: boolean }> {
     const { db, events } = this.#options;
@@ -76,7 +81,7 @@ export class PaymentService {
       });
     }
     const known = await this.find(command.communityId, asked.id);
-    if (known?.checkoutUrl === null) await this.#invoice(vendor, known);
+    if (known !== undefined && wantsInvoice(known)) await this.#invoice(vendor, known);
     events.created(command.packId, asked.created ? 'created' : 'repeated');
     const payment = await this.find(command.communityId, asked.id);
     if (payment === undefined) throw new Error('the payment just created is not there');

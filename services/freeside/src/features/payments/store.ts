@@ -58,7 +58,7 @@ export async function createPayment(
   return { id: row.id, created: row.created, isSame: row.is_same };
 }
 
-/** Notes the invoice; returns the checkout URL that stands, which is the first one's. */
+/** Notes the invoice, unless one stands: the first one stays. */
 export async function recordInvoice(
   db: Queryable,
   paymentId: string,
@@ -155,22 +155,36 @@ interface BoundRow {
   pay_currency: string | null;
   price_micro: bigint;
   last_seen_updated_at: Date | null;
+  credits_minted_at: Date | null;
+  credits_refunded_at: Date | null;
 }
 
 /**
- * The payment that a report is about: by our id, else by the vendor's numbers, since a repeated
- * deposit knows only its parent.
+ * The payment that a report is about: by our id, or one that repeats it and has the vendor's number,
+ * since the vendor knows both as one order. Without an order by the vendor's numbers, since a repeated
+ * deposit may know only its parent, and at last by what was told of a number that was replaced.
  */
 export async function findBound(
   db: Queryable,
   report: VendorReport,
 ): Promise<BoundPayment | undefined> {
+  const row = await findByNumbers(db, report);
+  if (row !== undefined) return toBound(row);
+  const orderId = report.orderId === null ? await findTold(db, report) : undefined;
+  if (orderId === undefined) return undefined;
+  const told = await findByNumbers(db, { ...report, orderId });
+  return told && toBound(told);
+}
+
+async function findByNumbers(db: Queryable, report: VendorReport): Promise<BoundRow | undefined> {
   const { orderId, paymentId, parentPaymentId, invoiceId } = report;
   const { rows } = await db.query<BoundRow>({
     name: 'find_bound_payment',
-    text: `SELECT id, version, status, payment_id, pay_currency, price_micro, last_seen_updated_at
+    text: `SELECT id, version, status, payment_id, pay_currency, price_micro, last_seen_updated_at,
+                  credits_minted_at, credits_refunded_at
            FROM freeside.crypto_payments
-           WHERE id = $1 OR ($5 AND (payment_id = $2 OR payment_id = $3 OR invoice_id = $4))
+           WHERE id = $1 OR (payment_id = $2 AND repeats_payment_id = $1)
+             OR ($5 AND (payment_id = $2 OR payment_id = $3 OR invoice_id = $4))
            ORDER BY payment_id = $2 DESC NULLS LAST, payment_id = $3 DESC NULLS LAST LIMIT 1`,
     values: [
       orderId !== null && isPaymentId(orderId) ? orderId : null,
@@ -181,12 +195,31 @@ export async function findBound(
       orderId === null,
     ],
   });
-  const row = rows[0];
-  if (row === undefined) return undefined;
+  return rows[0];
+}
+
+/** Of which payment the vendor's number was told last; else of which one its parent was. */
+async function findTold(
+  db: Queryable,
+  { paymentId, parentPaymentId }: VendorReport,
+): Promise<string | undefined> {
+  const { rows } = await db.query<{ crypto_payment_id: string }>(
+    `SELECT crypto_payment_id FROM freeside.payment_deliveries
+     WHERE vendor_payment_id IN ($1, $2) AND crypto_payment_id IS NOT NULL
+     ORDER BY vendor_payment_id = $1 DESC, id DESC LIMIT 1`,
+    [paymentId, parentPaymentId ?? paymentId],
+  );
+  return rows[0]?.crypto_payment_id;
+}
+
+function toBound(row: BoundRow): BoundPayment {
+  const isRefunded = row.credits_refunded_at !== null;
+  const isCredited = row.credits_minted_at !== null;
   return {
     id: row.id,
     version: row.version,
     status: row.status,
+    credits: isRefunded ? 'taken_back' : isCredited ? 'given' : 'none',
     vendorPaymentId: row.payment_id,
     payCurrency: row.pay_currency,
     priceMicro: row.price_micro,
