@@ -25,6 +25,8 @@ import { startWorld, type BreakableWorld } from '../crash/world/world.ts';
 const SEED = 1;
 const PAYMENTS = 1_000;
 const BUYERS = 16;
+/** So many that none has twenty invoices of which nothing was heard: then it would have to wait. */
+const HOUSES = 64;
 /** So late may a notice come: as long as it takes to sell them all, and longer. */
 const SPREAD_MS = 12_000;
 const PACKS: readonly [string, ...string[]] = ['starter', 'standard', 'premium'];
@@ -36,7 +38,7 @@ beforeAll(async () => {
     seed: SEED,
     durable: false,
     replicas: { api: 2, finn: 1, worker: 1 },
-    communities: [planOf('atreides'), planOf('harkonnen'), planOf('corrino')],
+    communities: Array.from({ length: HOUSES }, (_, index) => planOf(`house-${String(index)}`)),
     startProvider,
   });
   supervisor = supervise(world.system);
