@@ -58,6 +58,31 @@ describe('the payments command', () => {
     expect((await run('list')).stdout).toBe('0 payments');
   });
 
+  it('shows what repeats a payment, what it repeats, and what was set aside', async () => {
+    const intake = newIntake(pool);
+    const { communityId, userId } = await insertCommunity(pool, { slug: 'carthag' });
+    const [first, child, short] = [4242, 4243, 4244];
+    const paid = await openPayment(pool, communityId, userId);
+    await tell(intake, notice(paid, 'finished', { payment_id: first }));
+    await tell(intake, notice(paid, 'finished', { payment_id: child, parent_payment_id: first }));
+    const unpaid = await openPayment(pool, communityId, userId);
+    await tell(intake, notice(unpaid, 'finished', { payment_id: short, actually_paid: 1 }));
+    const resolve = async (payment: string, as: string): Promise<void> => {
+      const { stdout } = await run('show', payment);
+      const [, review = ''] = /review {4}(\d+):/.exec(stdout) ?? [];
+      const by = ['--operator', 'chani', '--reason', 'asked the customer'];
+      const { code } = await run('resolve', payment, '--review', review, '--as', as, ...by);
+      expect(code).toBe(0);
+    };
+    await resolve(paid, 'mint');
+    const { stdout } = await run('show', paid);
+    const [, repeat = ''] =
+      /repeat {4}(\S+): finished, credited \(vendor payment 4243\)/.exec(stdout) ?? [];
+    expect((await run('show', repeat)).stdout).toContain(`repeats   ${paid}`);
+    await resolve(unpaid, 'ignore');
+    expect((await run('show', unpaid)).stdout).toMatch(/set aside \d{4}-/);
+  });
+
   it.each([
     [[], 'say list'],
     [['list', 'odd'], 'stuck, review or all'],
