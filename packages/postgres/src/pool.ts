@@ -22,6 +22,8 @@ export interface PoolOptions {
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 5_000;
 const IDLE_TIMEOUT_MS = 30_000;
+/** Without it the kernel waits two hours before it asks whether the other end is still there. */
+const KEEP_ALIVE_AFTER_MS = 10_000;
 
 /** Type numbers of `pg_type`. */
 const OID = { int8: 20, int8Array: 1016, textArray: 1009, date: 1082, dateArray: 1182 } as const;
@@ -66,6 +68,7 @@ export function createPool(options: PoolOptions): pg.Pool {
     connectionTimeoutMillis: options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
     idleTimeoutMillis: IDLE_TIMEOUT_MS,
     keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
     types,
   });
   // The pool listens to its idle clients only: without this, one that breaks while checked out
