@@ -10,11 +10,16 @@ const OPEN_COMMUNITIES = `
   INSERT INTO freeside.community_members (id, community_id, display_name)
   SELECT id, id, 'b' FROM opened`;
 
+/** One for each community that is named. */
 const OPEN_PAYMENTS = `
-  SELECT p.id FROM generate_series(0, $2 - 1) n
-  CROSS JOIN LATERAL (SELECT ($1::uuid[])[1 + n % cardinality($1::uuid[])] AS id) c
+  SELECT p.id FROM unnest($1::uuid[]) c
   CROSS JOIN LATERAL
-    freeside.create_payment(gen_random_uuid(), c.id, c.id, gen_random_uuid()::text, 'standard') p`;
+    freeside.create_payment(gen_random_uuid(), c, c, gen_random_uuid()::text, 'standard') p`;
+
+/** A community may have twenty payments of an hour of which nothing was heard. */
+const AGE_PAYMENTS = `
+  UPDATE freeside.crypto_payments SET created_at = created_at - interval '1 hour' WHERE id = ANY ($1)`;
+const OPENED_AT_ONCE = 20;
 
 /** @returns ids of new payments of new communities, in turns. */
 export async function openPayments(
@@ -25,8 +30,16 @@ export async function openPayments(
   return withOwner(migratorUrl, async (owner) => {
     const ids = Array.from({ length: communities }, () => crypto.randomUUID());
     await owner.query(OPEN_COMMUNITIES, [ids]);
-    const { rows } = await owner.query<{ id: string }>(OPEN_PAYMENTS, [ids, payments]);
-    return rows.map(({ id }) => id);
+    const buyers = Array.from({ length: payments }, (_, n) => ids[n % ids.length]);
+    const opened: string[] = [];
+    while (opened.length < payments) {
+      const next = buyers.slice(opened.length, opened.length + OPENED_AT_ONCE);
+      const { rows } = await owner.query<{ id: string }>(OPEN_PAYMENTS, [next]);
+      const batch = rows.map(({ id }) => id);
+      await owner.query(AGE_PAYMENTS, [batch]);
+      opened.push(...batch);
+    }
+    return opened;
   });
 }
 

@@ -12,10 +12,10 @@ const VENDOR_TIMEOUT_MS = 10_000;
 export function reconciliationOf({
   auditDb: db,
   shop,
-}: Pick<World, 'auditDb' | 'shop'>): PaymentReconciliation {
+}: Pick<World, 'auditDb' | 'shop'>): Pick<PaymentReconciliation, 'run' | 'measure'> {
   const logger = createLogger({ service: 'crash-test', level: 'silent' });
   const events = createPaymentEvents(createRegistry('crash-test'), logger);
-  return new PaymentReconciliation({
+  const reconciliation = new PaymentReconciliation({
     db,
     events,
     intake: new PaymentIntake({ db, events }),
@@ -27,20 +27,32 @@ export function reconciliationOf({
     }),
     sweeps: false,
     exclusively: async (work) => {
-      await work();
+      await work(new AbortController().signal);
       return true;
     },
   });
+  return {
+    run: async () => {
+      await makeRoundDue(db);
+      return reconciliation.run();
+    },
+    measure: () => reconciliation.measure(),
+  };
+}
+
+async function makeRoundDue(db: Pool): Promise<void> {
+  await db.query(`UPDATE freeside.payment_poll_pace SET due_at = '-infinity'`);
 }
 
 /** Beyond the quarter of an hour after which a quiet payment is asked about. */
 const BEYOND_MINUTES = 20;
 
-/** Ages what has no final status, so that it is asked about now. */
+/** Ages what has no final status, so that it is asked about now, by whoever comes first. */
 export async function ageOpenPayments(db: Pool): Promise<void> {
   await db.query(
     `UPDATE freeside.crypto_payments SET created_at = created_at - make_interval(mins => $1)
      WHERE status_rank < 5`,
     [BEYOND_MINUTES],
   );
+  await makeRoundDue(db);
 }

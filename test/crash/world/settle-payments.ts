@@ -9,7 +9,7 @@ type SettledWorld = Pick<World, 'auditDb' | 'shop' | 'system'>;
 
 /**
  * What the vendor gave up telling is found by the worker's reconciliation, which asks about payments
- * that have been quiet for long. They are aged, and the worker, which asks at once when it starts, is
+ * that have been quiet for long. They are aged, and the worker, which looks at once when it starts, is
  * started again: by the supervisor as long as one watches. Returns how many the vendor had not
  * brought home.
  *

@@ -24,24 +24,27 @@ export interface VendorInvoice {
   readonly checkoutUrl: string;
 }
 
+export type VendorFailure = Exclude<VendorOutcome, 'ok' | 'unreadable'>;
+
 /**
  * The vendor did not serve us. `busy`: it asks to come back later. `refused`: it takes the request for
  * wrong, which is a fault of ours or of the configuration. `unavailable`: it is away, late or broken.
  */
 export class VendorError extends Error {
   override readonly name = 'VendorError';
-  readonly outcome: Exclude<VendorOutcome, 'ok'>;
+  readonly outcome: VendorFailure;
   /** What the vendor asked for, if it did. */
   readonly retryAfterSeconds: number | undefined;
 
-  constructor(outcome: Exclude<VendorOutcome, 'ok'>, retryAfterSeconds?: number, cause?: unknown) {
+  constructor(outcome: VendorFailure, retryAfterSeconds?: number, cause?: unknown) {
     super(`NOWPayments: ${outcome}`, cause === undefined ? undefined : { cause });
     this.outcome = outcome;
     this.retryAfterSeconds = retryAfterSeconds;
   }
 }
 
-const MAX_ANSWER_CHARACTERS = 4_000_000;
+/** A hundred payments are some hundred kilobytes. */
+const MAX_ANSWER_BYTES = 4_000_000;
 const MAX_URL_CHARACTERS = 1_000;
 const MICRO_DIGITS = 6;
 
@@ -67,21 +70,13 @@ export class NowPaymentsClient {
     });
     // The amount is written as text, so that no price passes through a float.
     const body = `{"price_amount":${dollars(order.priceMicro)},${rest.slice(1)}`;
-    const answer = await this.#call('create_invoice', '/v1/invoice', { method: 'POST', body });
-    const invoiceId = scalarOf(answer, 'id');
-    const checkoutUrl = scalarOf(answer, 'invoice_url');
-    if (invoiceId === undefined || !/^\d{1,20}$/.test(invoiceId) || !isWebUrl(checkoutUrl)) {
-      this.#options.events.vendorCalled('create_invoice', 'unavailable', 200);
-      throw new VendorError('unavailable');
-    }
-    return { invoiceId, checkoutUrl };
+    return this.#call('create_invoice', '/v1/invoice', { method: 'POST', body }, toInvoice);
   }
 
   /** A payment as it stands. Undefined when the vendor doesn't know it. @throws VendorError */
   async getPayment(vendorPaymentId: string): Promise<JsonText | undefined> {
-    return this.#call('get_payment', `/v1/payment/${encodeURIComponent(vendorPaymentId)}`, {
-      method: 'GET',
-    });
+    const path = `/v1/payment/${encodeURIComponent(vendorPaymentId)}`;
+    return this.#call('get_payment', path, { method: 'GET' }, (answer) => answer);
   }
 
   /**
@@ -104,29 +99,27 @@ export class NowPaymentsClient {
     });
     const headers =
       account === undefined ? {} : { authorization: `Bearer ${await this.#signIn(account)}` };
-    const answer = await this.#call('list_payments', `/v1/payment/?${query.toString()}`, {
-      method: 'GET',
-      headers,
-    });
-    const data = answer?.kind === 'object' ? new Map(answer.members).get('data') : undefined;
-    return data?.kind === 'array' ? data.items : [];
+    const path = `/v1/payment/?${query.toString()}`;
+    return this.#call('list_payments', path, { method: 'GET', headers }, toItems);
   }
 
   async #signIn(account: { readonly email: string; readonly password: string }): Promise<string> {
     const { email, password } = account;
     const body = JSON.stringify({ email, password });
-    const answer = await this.#call('list_payments', '/v1/auth', { method: 'POST', body });
-    const token = scalarOf(answer, 'token');
-    if (token === undefined) throw new VendorError('refused');
-    return token;
+    return this.#call('list_payments', '/v1/auth', { method: 'POST', body }, toToken);
   }
 
-  /** Undefined for 404. */
-  async #call(
+  /**
+   * Every call is counted once, by what came of it in the end.
+   *
+   * @param read of the answer, undefined for 404; throws VendorError for one that is no use
+   */
+  async #call<T>(
     call: VendorCall,
     path: string,
     init: { method: string; body?: string; headers?: Record<string, string> },
-  ): Promise<JsonText | undefined> {
+    read: (answer: JsonText | undefined) => T,
+  ): Promise<T> {
     const { baseUrl, apiKey, timeoutMs, events } = this.#options;
     let status: number | undefined;
     try {
@@ -141,10 +134,9 @@ export class NowPaymentsClient {
         signal: AbortSignal.timeout(timeoutMs),
       });
       status = response.status;
-      const text = await response.text();
-      const answer = readAnswer(response, text);
+      const value = read(await readAnswer(response));
       events.vendorCalled(call, 'ok', status);
-      return answer;
+      return value;
     } catch (cause) {
       const error =
         cause instanceof VendorError ? cause : new VendorError('unavailable', undefined, cause);
@@ -154,24 +146,64 @@ export class NowPaymentsClient {
   }
 }
 
-function readAnswer(response: Response, text: string): JsonText | undefined {
-  const { status } = response;
-  if (status === 404) return undefined;
-  if (status === 429) throw new VendorError('busy', retryAfterOf(response));
-  if (status >= 500) throw new VendorError('unavailable');
-  if (!response.ok) throw new VendorError('refused');
-  if (text.length > MAX_ANSWER_CHARACTERS) throw new VendorError('unavailable');
+async function readAnswer(response: Response): Promise<JsonText | undefined> {
+  if (!response.ok) {
+    // What it says beside its status is not read, however long it is.
+    await response.body?.cancel();
+    if (response.status === 404) return undefined;
+    throw toError(response);
+  }
+  const text = await readText(response);
   try {
-    return parseJsonText(text, { maxValues: MAX_ANSWER_CHARACTERS });
+    return parseJsonText(text, { maxValues: MAX_ANSWER_BYTES });
   } catch (error) {
     if (error instanceof JsonTextError) throw new VendorError('unavailable', undefined, error);
     throw error;
   }
 }
 
+function toError(response: Response): VendorError {
+  const { status } = response;
+  if (status === 429) return new VendorError('busy', retryAfterOf(response));
+  return new VendorError(status >= 500 ? 'unavailable' : 'refused');
+}
+
+/** Never more than the bound in memory, however much is sent. */
+async function readText(response: Response): Promise<string> {
+  if (response.body === null) return '';
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of response.body as ReadableStream<Uint8Array>) {
+    bytes += part.length;
+    if (bytes > MAX_ANSWER_BYTES) throw new VendorError('unavailable');
+    parts.push(part);
+  }
+  return new TextDecoder().decode(Buffer.concat(parts));
+}
+
 function retryAfterOf(response: Response): number | undefined {
   const text = response.headers.get('retry-after') ?? '';
   return /^\d{1,5}$/.test(text) ? Number(text) : undefined;
+}
+
+function toInvoice(answer: JsonText | undefined): VendorInvoice {
+  const invoiceId = scalarOf(answer, 'id');
+  const checkoutUrl = scalarOf(answer, 'invoice_url');
+  if (invoiceId === undefined || !/^\d{1,20}$/.test(invoiceId) || !isWebUrl(checkoutUrl)) {
+    throw new VendorError('unavailable');
+  }
+  return { invoiceId, checkoutUrl };
+}
+
+function toItems(answer: JsonText | undefined): readonly JsonText[] {
+  const data = answer?.kind === 'object' ? new Map(answer.members).get('data') : undefined;
+  return data?.kind === 'array' ? data.items : [];
+}
+
+function toToken(answer: JsonText | undefined): string {
+  const token = scalarOf(answer, 'token');
+  if (token === undefined) throw new VendorError('refused');
+  return token;
 }
 
 function scalarOf(body: JsonText | undefined, name: string): string | undefined {

@@ -267,30 +267,3 @@ export async function countOpen(db: Queryable): Promise<OpenCounts> {
     debtMicro: row.debt_micro,
   };
 }
-
-/** A payment to ask the vendor about. */
-export interface PollCandidate {
-  readonly id: string;
-  readonly vendorPaymentId: string | null;
-  readonly createdAt: Date;
-}
-
-/** Without a final status for that long, newest first; an invoice that nobody opened is given up in a week. */
-export async function listUnsettled(
-  db: Queryable,
-  olderThanMinutes: number,
-  atMost: number,
-): Promise<PollCandidate[]> {
-  const { rows } = await db.query<{ id: string; payment_id: string | null; created_at: Date }>(
-    `SELECT id, payment_id, created_at FROM freeside.crypto_payments
-     WHERE status_rank < 5 AND created_at < now() - make_interval(mins => $1)
-       AND (payment_id IS NOT NULL OR created_at > now() - interval '7 days')
-     ORDER BY created_at DESC LIMIT $2`,
-    [olderThanMinutes, atMost],
-  );
-  return rows.map((row) => ({
-    id: row.id,
-    vendorPaymentId: row.payment_id,
-    createdAt: row.created_at,
-  }));
-}

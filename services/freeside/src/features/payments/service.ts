@@ -5,7 +5,7 @@ import { orUnavailable } from '../ledger/or-unavailable.ts';
 import type { PaymentEvents } from './events.ts';
 import { VendorError, type NowPaymentsClient } from './nowpayments.client.ts';
 import { formatCursor, parseCursor, type CreditPack, type Payment } from './payment.domain.ts';
-import { createPayment, listPacks, listPayments, recordInvoice } from './store.ts';
+import { createPayment, listPacks, listPayments, recordInvoice, type Creation } from './store.ts';
 
 /** What of the flags decides here. */
 export interface PaymentFlags {
@@ -42,6 +42,7 @@ function wantsInvoice({ checkoutUrl, creditedAt, status }: Payment): boolean {
 }
 
 const DISABLED_RETRY_SECONDS = '60';
+const MAX_RETRY_SECONDS = 300;
 /** Anybody may ask for the packs, and nobody's asking may cost the database. */
 const PACKS_CACHE = { ttlMs: 5_000, maxEntries: 1, nowMs: () => performance.now() };
 
@@ -67,19 +68,8 @@ export class PaymentService {
     const { db, events } = this.#options;
     const vendor = this.#vendor();
     const asked = await orUnavailable(createPayment(db, { ...command, id: uuidv7() }));
-    if (asked === undefined) {
-      throw new ProblemError({
-        code: 'pack_not_found',
-        errors: [{ field: '/pack', reason: 'is none of GET /api/v1/credit-packs' }],
-      });
-    }
-    if (!asked.isSame) {
-      throw new ProblemError({
-        code: 'idempotency_key_reused',
-        detail: 'The key was used for another pack.',
-        errors: [{ field: 'header:idempotency-key', reason: 'belongs to another request' }],
-      });
-    }
+    if (asked.kind === 'too_many') events.created('any', 'rate_limited');
+    if (asked.kind !== 'there' || !asked.isSame) throw refusalOf(asked);
     const known = await this.find(command.communityId, asked.id);
     if (known !== undefined && wantsInvoice(known)) await this.#invoice(vendor, known);
     events.created(command.packId, asked.created ? 'created' : 'repeated');
@@ -149,9 +139,37 @@ export class PaymentService {
       throw new ProblemError({
         code: 'service_unavailable',
         detail: 'The payment provider cannot be reached; repeat the request with the same key.',
-        headers: { 'retry-after': String(error.retryAfterSeconds ?? 5) },
+        headers: { 'retry-after': String(retryAfterSeconds(error)) },
         cause: error,
       });
     }
+  }
+}
+
+/** The vendor may ask for none, which our callers are promised never to see, or for a day. */
+function retryAfterSeconds(error: VendorError): number {
+  return Math.min(Math.max(error.retryAfterSeconds ?? 5, 1), MAX_RETRY_SECONDS);
+}
+
+/** Why nothing was made of what was asked for. */
+function refusalOf(asked: Creation): ProblemError {
+  switch (asked.kind) {
+    case 'too_many':
+      return new ProblemError({
+        code: 'rate_limited',
+        detail: 'Too many checkouts of the last hour have not been opened; open one of those.',
+        headers: { 'retry-after': String(asked.retryAfterSeconds) },
+      });
+    case 'no_such_pack':
+      return new ProblemError({
+        code: 'pack_not_found',
+        errors: [{ field: '/pack', reason: 'is none of GET /api/v1/credit-packs' }],
+      });
+    case 'there':
+      return new ProblemError({
+        code: 'idempotency_key_reused',
+        detail: 'The key was used for another pack.',
+        errors: [{ field: 'header:idempotency-key', reason: 'belongs to another request' }],
+      });
   }
 }

@@ -44,18 +44,34 @@ export interface NewPayment {
   readonly packId: string;
 }
 
-/** Undefined when there is no such pack. A repeated key gives the first payment again. */
-export async function createPayment(
-  db: Queryable,
-  payment: NewPayment,
-): Promise<{ id: string; created: boolean; isSame: boolean } | undefined> {
-  const { rows } = await db.query<{ id: string | null; created: boolean; is_same: boolean }>(
-    'SELECT id, created, is_same FROM freeside.create_payment($1, $2, $3, $4, $5)',
+export type Creation =
+  | {
+      readonly kind: 'there';
+      readonly id: string;
+      readonly created: boolean;
+      /** Whether the key was used for this pack. */
+      readonly isSame: boolean;
+    }
+  | { readonly kind: 'no_such_pack' }
+  /** The community has as many checkouts of this hour that nobody has opened as it may. */
+  | { readonly kind: 'too_many'; readonly retryAfterSeconds: number };
+
+/** A repeated key gives the first payment again. */
+export async function createPayment(db: Queryable, payment: NewPayment): Promise<Creation> {
+  const { rows } = await db.query<{
+    id: string | null;
+    created: boolean;
+    is_same: boolean;
+    pause_seconds: number;
+  }>(
+    'SELECT id, created, is_same, pause_seconds FROM freeside.create_payment($1, $2, $3, $4, $5)',
     [payment.id, payment.communityId, payment.userId, payment.idempotencyKey, payment.packId],
   );
   const row = rows[0];
-  if (row === undefined || row.id === null) return undefined;
-  return { id: row.id, created: row.created, isSame: row.is_same };
+  if (row === undefined) throw new Error('create_payment returned no row');
+  if (row.pause_seconds > 0) return { kind: 'too_many', retryAfterSeconds: row.pause_seconds };
+  if (row.id === null) return { kind: 'no_such_pack' };
+  return { kind: 'there', id: row.id, created: row.created, isSame: row.is_same };
 }
 
 /** Notes the invoice, unless one stands: the first one stays. */

@@ -5,12 +5,16 @@ import { describeError, type Logger } from '@arrakis/service-kit';
 export interface PeriodicJob {
   readonly name: string;
   readonly everyMs: number;
-  /** Returns how many things it changed; a run that changed something is logged. */
-  readonly run: () => Promise<number>;
+  /**
+   * Returns how many things it changed; a run that changed something is logged. A run that may take
+   * longer than a drain heeds the signal, which is aborted when the scheduler closes; those that don't
+   * are waited for.
+   */
+  readonly run: (closing?: AbortSignal) => Promise<number>;
 }
 
 export interface JobScheduler {
-  /** Stops scheduling and waits for the runs that are under way. */
+  /** Stops scheduling, asks the runs that are under way to end, and waits for them. */
   close(): Promise<void>;
 }
 
@@ -52,29 +56,29 @@ interface LoopDeps {
 
 function startLoop(job: PeriodicJob, deps: LoopDeps): () => Promise<void> {
   let timer: NodeJS.Timeout | undefined;
-  let stopped = false;
+  const closing = new AbortController();
   let running = Promise.resolve();
 
   for (const outcome of ['ok', 'failed']) deps.runs.inc({ task: job.name, outcome }, 0);
   const schedule = (inMs: number) => {
     timer = setTimeout(() => {
-      running = runOnce(job, deps).finally(() => {
-        if (!stopped) schedule(job.everyMs * (0.95 + Math.random() * 0.1));
+      running = runOnce(job, closing.signal, deps).finally(() => {
+        if (!closing.signal.aborted) schedule(job.everyMs * (0.95 + Math.random() * 0.1));
       });
     }, inMs);
   };
   schedule(0);
 
   return async () => {
-    stopped = true;
+    closing.abort();
     clearTimeout(timer);
     await running;
   };
 }
 
-async function runOnce(job: PeriodicJob, deps: LoopDeps): Promise<void> {
+async function runOnce(job: PeriodicJob, closing: AbortSignal, deps: LoopDeps): Promise<void> {
   try {
-    const changed = await job.run();
+    const changed = await job.run(closing);
     deps.runs.inc({ task: job.name, outcome: 'ok' });
     deps.lastSuccess.setToCurrentTime({ task: job.name });
     if (changed > 0) deps.logger.info({ job: job.name, changed }, 'job changed something');

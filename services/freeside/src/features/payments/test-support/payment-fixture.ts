@@ -60,7 +60,8 @@ export async function openPayment(
 ): Promise<string> {
   const id = uuidv7();
   const idempotencyKey = randomUUID();
-  await createPayment(app, { id, communityId, userId, idempotencyKey, packId });
+  const made = await createPayment(app, { id, communityId, userId, idempotencyKey, packId });
+  if (made.kind !== 'there') throw new Error(`no payment was made: ${made.kind}`);
   return id;
 }
 
