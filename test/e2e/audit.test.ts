@@ -34,7 +34,7 @@ async function answer(): Promise<void> {
 
 /** Once everything that was held is settled, sealed and signed. */
 async function allSealed(): Promise<void> {
-  await waitFor(async () => {
+  const isSealed = async (): Promise<boolean> => {
     const { rows } = await platform.db.query<{ waiting: boolean }>(
       `SELECT EXISTS (SELECT FROM freeside.budget_reservations WHERE status IN ('reserved', 'streaming'))
          OR EXISTS (SELECT FROM freeside.ledger_entries e WHERE NOT EXISTS
@@ -43,7 +43,9 @@ async function allSealed(): Promise<void> {
               WHERE s.sequence = (SELECT max(sequence) FROM freeside.audit_checkpoints)) AS waiting`,
     );
     return rows[0]?.waiting === false;
-  });
+  };
+  // The jobs sleep for seconds between their runs, and a loaded machine takes its time.
+  await waitFor(isSealed, { timeoutMs: 60_000, what: 'a signature over everything sealed' });
 }
 
 describe('the audit trail of the running system', () => {

@@ -7,7 +7,7 @@ import { waitFor } from '@arrakis/testkit';
 import type { Verdict, World } from '../types.ts';
 
 export const TRAIL =
-  'the audit trail has every entry, and its verifier finds it whole and balanced';
+  'the audit trail has every entry and adjustment, and its verifier finds it whole and balanced';
 
 const SEALED_WITHIN_MS = 30_000;
 
@@ -19,7 +19,7 @@ export async function auditTrail(world: Pick<World, 'auditDb' | 'system'>): Prom
     await waitFor(async () => (await unsealed(world)) === 0, {
       timeoutMs: SEALED_WITHIN_MS,
       intervalMs: 200,
-      what: 'a seal on every entry',
+      what: 'a seal on every entry and adjustment',
     });
     await world.system.command('scripts/audit.ts', 'export', '--out', file);
     const say = (text: string): void => void said.push(text);
@@ -37,11 +37,14 @@ export async function auditTrail(world: Pick<World, 'auditDb' | 'system'>): Prom
   }
 }
 
-/** Entries that no record of the trail tells of. */
+/** Entries and adjustments that no record of the trail tells of. */
 async function unsealed({ auditDb }: Pick<World, 'auditDb'>): Promise<number> {
   const { rows } = await auditDb.query<{ waiting: bigint }>(
-    `SELECT count(*) AS waiting FROM freeside.ledger_entries e WHERE NOT EXISTS
-       (SELECT FROM freeside.audit_records r WHERE r.source = 'entry' AND r.source_id = e.id)`,
+    `SELECT count(*) AS waiting
+     FROM (SELECT 'entry' AS source, e.id FROM freeside.ledger_entries e
+           UNION ALL SELECT 'adjustment', d.id FROM freeside.credit_lot_adjustments d) s
+     WHERE NOT EXISTS
+       (SELECT FROM freeside.audit_records r WHERE r.source = s.source AND r.source_id = s.id)`,
   );
   return Number(rows[0]?.waiting ?? -1n);
 }
