@@ -1,5 +1,6 @@
 import { Books } from './books.domain.ts';
 import { isSignedBy, type CheckpointKey } from './checkpoint-signature.ts';
+import type { Head } from './head.domain.ts';
 import { GENESIS_HASH, type AuditRecord, type Checkpoint, type Signature } from './line.domain.ts';
 import { linkHash } from './link-hash.ts';
 import { parseLink } from './parse-line.domain.ts';
@@ -28,12 +29,6 @@ export interface Finding {
   /** What the link has, or what was expected. */
   readonly sequence: bigint;
   readonly detail: string;
-}
-
-/** A link by place and hash: all that is needed to recognize the trail up to there. */
-export interface Head {
-  readonly sequence: bigint;
-  readonly hash: string;
 }
 
 export interface ChainVerifierOptions {

@@ -1,4 +1,4 @@
-export { ChainVerifier, type ChainSummary, type Finding, type Head } from './chain-verifier.ts';
+export { ChainVerifier, type ChainSummary, type Finding } from './chain-verifier.ts';
 export {
   checkpointKey,
   isSignedBy,
@@ -6,6 +6,7 @@ export {
   signingInput,
   type CheckpointKey,
 } from './checkpoint-signature.ts';
+export { parseHead, type Head } from './head.domain.ts';
 export { runVerifier } from './run-verifier.ts';
 export {
   GENESIS_HASH,

@@ -1,7 +1,7 @@
 import { createReadStream, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import type { Head } from './chain-verifier.ts';
 import { readCheckpointKey, type CheckpointKey } from './checkpoint-signature.ts';
+import { parseHead, type Head } from './head.domain.ts';
 import { readLines } from './read-lines.ts';
 import { EXIT, describeVerdict, exitCodeOf } from './report.ts';
 import { verifyExport, type Verdict } from './verify-export.ts';
@@ -18,7 +18,6 @@ Recomputes the chain and the balances of an audit export and names the first lin
 Exit code: 0 intact, 1 broken, 2 wrong usage or unreadable, 3 intact but the books did not balance`;
 
 const CHUNK_BYTES = 1024 * 1024;
-const HEAD = /^([1-9][0-9]{0,18}):([0-9a-f]{64})$/;
 
 class UsageError extends Error {
   override readonly name = 'UsageError';
@@ -109,11 +108,11 @@ function readKey(file: string): CheckpointKey {
 }
 
 function readHead(text: string): Head {
-  const [, sequence, hash] = HEAD.exec(text) ?? [];
-  if (sequence === undefined || hash === undefined) {
+  const head = parseHead(text);
+  if (head === undefined) {
     throw new UsageError('--expect takes SEQUENCE:HASH, as a verification prints it.');
   }
-  return { sequence: BigInt(sequence), hash };
+  return head;
 }
 
 function asJson(verdict: Verdict): string {

@@ -1,5 +1,6 @@
-import { ChainVerifier, type ChainSummary, type Finding, type Head } from './chain-verifier.ts';
+import { ChainVerifier, type ChainSummary, type Finding } from './chain-verifier.ts';
 import type { CheckpointKey } from './checkpoint-signature.ts';
+import type { Head } from './head.domain.ts';
 import { GENESIS_HASH } from './line.domain.ts';
 import { parseHeader } from './parse-line.domain.ts';
 

@@ -52,7 +52,7 @@ export async function startWorker(
   const registry = createRegistry('freeside-worker');
   const flags = await startFlags('freeside-worker', config, secrets, { registry, logger });
   const db = openDatabase('freeside-worker', config, secrets, { registry, logger });
-  const audit = await createAudit(config.auditKeyFile, { db, registry, logger });
+  const audit = await createAudit(config.audit, { db, registry, logger });
   // Not awaited: the jobs keep the promises of the books without NATS too.
   const connecting = connectNats(natsSettings, logger);
   let nats: NatsConnection | undefined;

@@ -18,6 +18,16 @@ describe('the configuration', () => {
     expect(Object.isFrozen(config)).toBe(true);
   });
 
+  it('reads the head that the audit trail must go through, or refuses it', () => {
+    const hash = 'ab'.repeat(32);
+    const { anchor } = toConfig(load({ AUDIT_ANCHOR: `12385:${hash}` })).audit;
+    expect(anchor).toEqual({ sequence: 12385n, hash });
+    expect(toConfig(load()).audit.anchor).toBeUndefined();
+    for (const wrong of ['12385', `0:${hash}`, `1:${hash}0`, `1:${hash.toUpperCase()}`]) {
+      expect(() => load({ AUDIT_ANCHOR: wrong })).toThrow('AUDIT_ANCHOR');
+    }
+  });
+
   it('names every variable that is missing or wrong, and shows no value', () => {
     const bad = { FREESIDE_PORT: 'eighty', LOG_LEVEL: 'loud' };
     expect(() => loadEnv(FreesideEnv, bad)).toThrow(EnvError);

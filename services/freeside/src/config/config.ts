@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { isAbsolute } from 'node:path';
+import { parseHead, type Head } from '@arrakis/audit';
 import type { LogLevel } from '@arrakis/service-kit';
 import type { FreesideEnv } from './env.ts';
 
@@ -21,8 +22,12 @@ export interface FreesideConfig {
   };
   readonly keyStoreDir: string;
   readonly payments: { readonly baseUrl: string; readonly publicUrl: string | undefined };
-  /** Of the key that signs audit checkpoints, if they are signed. */
-  readonly auditKeyFile: string | undefined;
+  readonly audit: {
+    /** Of the key that signs checkpoints, if they are signed. */
+    readonly keyFile: string | undefined;
+    /** A link that the trail must go through to be signed, if one was noted. */
+    readonly anchor: Head | undefined;
+  };
   /** Where the ConfigMap of the flags is mounted, if anywhere. */
   readonly flagsDir: string | undefined;
   /** Copies of a stream that is made here. */
@@ -68,7 +73,7 @@ export function toConfig(env: FreesideEnv): FreesideConfig {
     },
     keyStoreDir: env.S2S_KEY_STORE_DIR,
     payments: { baseUrl: env.NOWPAYMENTS_BASE_URL, publicUrl: env.FREESIDE_PUBLIC_URL },
-    auditKeyFile: env.AUDIT_SIGNING_KEY_FILE,
+    audit: { keyFile: env.AUDIT_SIGNING_KEY_FILE, anchor: parseHead(env.AUDIT_ANCHOR ?? '') },
     natsStreamReplicas: env.NATS_STREAM_REPLICAS,
     flagsDir: env.FLAGS_DIR,
     drain: { announceMs: env.DRAIN_ANNOUNCE_MS, deadlineMs: env.DRAIN_DEADLINE_MS },

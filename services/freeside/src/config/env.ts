@@ -62,6 +62,13 @@ export const FreesideEnv = Type.Object({
       maxLength: 1000,
     }),
   ),
+  AUDIT_ANCHOR: Type.Optional(
+    Type.String({
+      description:
+        'A noted head (SEQUENCE:HASH) that the audit trail must go through to be signed (worker only)',
+      pattern: '^[1-9][0-9]{0,17}:[0-9a-f]{64}$',
+    }),
+  ),
   FREESIDE_PUBLIC_URL: Type.Optional(
     Type.String({
       description: 'Origin under which the internet reaches the API; payments need it',

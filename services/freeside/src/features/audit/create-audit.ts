@@ -1,3 +1,4 @@
+import type { Head } from '@arrakis/audit';
 import type { Logger } from '@arrakis/service-kit';
 import type { Pool } from 'pg';
 import type { Registry } from 'prom-client';
@@ -5,12 +6,16 @@ import { CheckpointSigner } from './checkpoint-signer.ts';
 import { createAuditEvents } from './events.ts';
 import { AuditService } from './service.ts';
 
-/**
- * @param keyFile PEM of the key that signs checkpoints; without one they stay unsigned.
- * @throws AuditKeyError when the file can't be used.
- */
+export interface AuditConfig {
+  /** PEM of the key that signs checkpoints; without one they stay unsigned. */
+  readonly keyFile: string | undefined;
+  /** A link of the trail, noted elsewhere: nothing is signed unless the trail goes through it. */
+  readonly anchor?: Head | undefined;
+}
+
+/** @throws AuditKeyError when the file can't be used. */
 export async function createAudit(
-  keyFile: string | undefined,
+  { keyFile, anchor }: AuditConfig,
   deps: { readonly db: Pool; readonly registry: Registry; readonly logger: Logger },
 ): Promise<AuditService> {
   const signer = keyFile === undefined ? undefined : await CheckpointSigner.fromFile(keyFile);
@@ -20,5 +25,6 @@ export async function createAudit(
     db: deps.db,
     events: createAuditEvents(deps.registry, deps.logger),
     ...(signer === undefined ? {} : { signer }),
+    ...(anchor === undefined ? {} : { anchor }),
   });
 }

@@ -1,6 +1,10 @@
 import type { Finding, Head } from '@arrakis/audit';
 import type { Logger } from '@arrakis/service-kit';
 import { Counter, Gauge, type Registry } from 'prom-client';
+import type { CheckResult, SignedHead } from './trail-check.ts';
+
+/** How often the log gets the newest signed head, as long as there are new ones. */
+const NOTE_EVERY_MS = 15 * 60_000;
 
 export interface AuditEvents {
   sealed(batch: {
@@ -12,20 +16,17 @@ export interface AuditEvents {
     readonly oldestUnsealed: Date | undefined;
     readonly checkpointAt: Date | undefined;
   }): void;
-  checked(result: {
-    readonly head: Head;
-    readonly finding: Finding | undefined;
-    readonly signed: bigint | undefined;
-  }): void;
+  checked(result: Pick<CheckResult, 'began' | 'head' | 'finding' | 'signed'>): void;
 }
 
-/** Sequences and times only: what a record holds stays in the trail. */
+/** Sequences, hashes of links and times only: what a record holds stays in the trail. */
 export function createAuditEvents(
   registry: Registry,
   logger: Logger,
   nowMs: () => number = () => Date.now(),
 ): AuditEvents {
   const metrics = createMetrics(registry);
+  const noteHead = createHeadNotes(logger, nowMs);
   let told: Finding | undefined;
   return {
     sealed({ sequence, records, violations }) {
@@ -42,10 +43,12 @@ export function createAuditEvents(
       metrics.age.set(Math.max(0, ageMs) / 1000);
       if (checkpointAt !== undefined) metrics.checkpoint.set(checkpointAt.getTime() / 1000);
     },
-    checked({ head, finding, signed }) {
+    checked({ began, head, finding, signed }) {
+      if (began !== undefined) logger.info(fieldsOf(began), 'audit trail is checked from here on');
+      noteHead(signed);
       metrics.checked.set(Number(head.sequence));
       metrics.broken.set(finding === undefined ? 0 : 1);
-      if (signed !== undefined) metrics.signed.set(Number(signed));
+      if (signed !== undefined) metrics.signed.set(Number(signed.sequence));
       if (finding === undefined || finding === told) return;
       told = finding;
       logger.error(
@@ -54,6 +57,30 @@ export function createAuditEvents(
       );
     },
   };
+}
+
+/**
+ * The log is where whoever owns the tables can't rewrite: heads in it show later that a trail was made
+ * anew. The first at once, then the newest every so often, also when no new one follows it.
+ */
+function createHeadNotes(
+  logger: Logger,
+  nowMs: () => number,
+): (signed: SignedHead | undefined) => void {
+  let notedMs: number | undefined;
+  let waiting: SignedHead | undefined;
+  return (signed) => {
+    waiting = signed ?? waiting;
+    if (waiting === undefined) return;
+    if (notedMs !== undefined && nowMs() - notedMs < NOTE_EVERY_MS) return;
+    logger.info({ ...fieldsOf(waiting), kid: waiting.kid }, 'audit checkpoint was signed');
+    notedMs = nowMs();
+    waiting = undefined;
+  };
+}
+
+function fieldsOf({ sequence, hash }: Head): { readonly sequence: string; readonly hash: string } {
+  return { sequence: sequence.toString(), hash };
 }
 
 function createMetrics(registry: Registry) {

@@ -1,3 +1,4 @@
+import type { Head } from '@arrakis/audit';
 import type { Pool } from 'pg';
 import type { CheckpointSigner } from './checkpoint-signer.ts';
 import type { AuditEvents } from './events.ts';
@@ -22,6 +23,8 @@ export interface AuditServiceOptions {
   readonly events: AuditEvents;
   /** Without one, checkpoints stay unsigned, and verifiers say so. */
   readonly signer?: CheckpointSigner;
+  /** A link of the trail, noted elsewhere. Nothing is signed unless the trail goes through it. */
+  readonly anchor?: Head;
   readonly batchRecords?: number;
   /** Milliseconds: of a monotonic clock, and since 1970. */
   readonly clock?: { readonly monotonicMs: () => number; readonly nowMs: () => number };
@@ -43,7 +46,11 @@ export class AuditService {
     this.#db = options.db;
     this.#events = options.events;
     this.#batchRecords = options.batchRecords ?? BATCH_RECORDS;
-    this.#check = new TrailCheck({ db: options.db, signer: options.signer });
+    this.#check = new TrailCheck({
+      db: options.db,
+      signer: options.signer,
+      anchor: options.anchor,
+    });
     this.#clock = options.clock ?? CLOCK;
   }
 

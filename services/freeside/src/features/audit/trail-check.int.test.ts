@@ -1,8 +1,9 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Head } from '@arrakis/audit';
 import { createPool } from '@arrakis/postgres';
 import { createLogger, createRegistry } from '@arrakis/service-kit';
 import { mint, openCommunity } from '../reservations/test-support/ledger-fixture.ts';
@@ -10,6 +11,9 @@ import { CheckpointSigner } from './checkpoint-signer.ts';
 import { createAudit } from './create-audit.ts';
 import { createAuditEvents } from './events.ts';
 import { createAuditFixture, type AuditFixture } from './test-support/audit-fixture.ts';
+
+const PATIENCE = { timeout: 15_000 };
+const RUNBOOK = resolve(import.meta.dirname, '../../../../../docs/runbooks/audit-trail-broken.md');
 
 let fixture: AuditFixture;
 let communityId: string;
@@ -24,17 +28,27 @@ afterEach(async () => {
 const newSigner = () =>
   new CheckpointSigner(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey);
 
-/** The service of one worker, and what its metrics say. */
-function worker(signer?: CheckpointSigner) {
+interface LogLine {
+  readonly msg: string;
+  readonly sequence?: string;
+  readonly hash?: string;
+  readonly kid?: string;
+}
+
+/** The service of one worker, what its metrics say and what it has logged. */
+function worker(signer?: CheckpointSigner, anchor?: Head) {
   const registry = createRegistry('test');
-  const logger = createLogger({ service: 'test', level: 'silent' });
+  const lines: LogLine[] = [];
+  const destination = { write: (text: string) => void lines.push(JSON.parse(text) as LogLine) };
+  const logger = createLogger({ service: 'test', level: 'info', destination });
   const audit = fixture.newAudit({
     events: createAuditEvents(registry, logger),
     ...(signer === undefined ? {} : { signer }),
+    ...(anchor === undefined ? {} : { anchor }),
   });
   const metric = async (name: string) =>
     (await registry.getSingleMetric(`freeside_audit_${name}`)?.get())?.values[0]?.value;
-  return { audit, metric };
+  return { audit, metric, lines };
 }
 
 async function seal(amount: bigint): Promise<void> {
@@ -74,11 +88,14 @@ describe('a worker with a key', () => {
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const pem = privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
     const service = await withKeyFile(pem, (file) =>
-      createAudit(file, {
-        db: fixture.pool,
-        registry: createRegistry('test'),
-        logger: createLogger({ service: 'test', level: 'silent' }),
-      }),
+      createAudit(
+        { keyFile: file },
+        {
+          db: fixture.pool,
+          registry: createRegistry('test'),
+          logger: createLogger({ service: 'test', level: 'silent' }),
+        },
+      ),
     );
     await seal(5n);
     await seal(6n);
@@ -139,6 +156,35 @@ describe('a worker with a key', () => {
     expect(await metric('broken')).toBe(1);
   });
 
+  it('signs on once the owner has removed a false signature as the runbook says', async () => {
+    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const signer = new CheckpointSigner(privateKey);
+    await seal(5n);
+    await worker(signer).audit.check();
+    await seal(6n);
+    await fixture.app.query('SELECT freeside.sign_audit_checkpoint(4, $1, $2)', [
+      signer.key.kid,
+      Buffer.alloc(64, 1),
+    ]);
+    const spki = publicKey.export({ format: 'pem', type: 'spki' }).toString();
+    await withKeyFile(spki, async (file) => {
+      expect(await fixture.verify(['--key', file])).toMatchObject({
+        code: 1,
+        said: expect.stringMatching(/\(sequence 4, signature\)/) as string,
+      });
+      expect(await fixture.verify()).toMatchObject({ code: 0 });
+      const page = await readFile(RUNBOOK, 'utf8');
+      const [, removal = ''] = /^```sql\n(BEGIN;[^]*?)^```/m.exec(page) ?? [];
+      await fixture.owner.query({ text: removal.replace('sequence = 0;', 'sequence = 4;') });
+      expect(await worker(signer).audit.check()).toBe(1);
+      expect(await fixture.verify(['--key', file, '--require-signature'])).toMatchObject({
+        code: 0,
+      });
+    });
+    const removed = fixture.owner.query('DELETE FROM freeside.audit_signatures');
+    await expect(removed).rejects.toMatchObject({ code: '42501' });
+  });
+
   it('refuses a file that holds no key, without telling what it holds', async () => {
     const pending = withKeyFile('-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n', (file) =>
       CheckpointSigner.fromFile(file),
@@ -165,7 +211,7 @@ describe('the metrics', () => {
     } finally {
       other.release(true);
     }
-    await expect.poll(() => audit.seal()).toBe(1);
+    await expect.poll(() => audit.seal(), PATIENCE).toBe(1);
     expect(await metric('records_sealed_total')).toBe(1);
     expect(await metric('unsealed_age_seconds')).toBe(0);
   });
@@ -203,3 +249,101 @@ describe('whoever has the server', () => {
     expect(code).toBe(1);
   });
 });
+
+/** The trail and the books changed alike, and every hash made anew, from the first link or the third. */
+const REWRITES = [
+  [
+    'from the beginning',
+    `DELETE FROM freeside.audit_signatures; DELETE FROM freeside.audit_records;
+     DELETE FROM freeside.audit_checkpoints;
+     UPDATE freeside.ledger_entries SET created_at = created_at - interval '1 day';
+     UPDATE freeside.audit_state SET sequence = 0, hash = decode(repeat('00', 32), 'hex'), entries_low = 0,
+       entries_noted = 0, adjustments_low = 0, adjustments_noted = 0, noted_xid = NULL, balances_from = NULL`,
+    0n,
+  ],
+  [
+    'after the first signature',
+    `DELETE FROM freeside.audit_signatures WHERE sequence > 2;
+     DELETE FROM freeside.audit_records WHERE sequence > 2;
+     DELETE FROM freeside.audit_checkpoints WHERE sequence > 2;
+     UPDATE freeside.ledger_entries SET created_at = created_at - interval '1 day'
+       WHERE id > (SELECT max(source_id) FROM freeside.audit_records);
+     UPDATE freeside.audit_state SET sequence = 2, hash = (SELECT hash FROM freeside.audit_checkpoints),
+       entries_low = 0, entries_noted = 0, adjustments_low = 0, adjustments_noted = 0, noted_xid = NULL,
+       balances_from = NULL`,
+    2n,
+  ],
+] as const;
+
+describe.each(REWRITES)(
+  'a trail that was made anew %s, without its signatures',
+  (_, statement, kept) => {
+    const signer = newSigner();
+    /** What a running worker has logged. */
+    let noted: LogLine | undefined;
+    beforeEach(async () => {
+      await seal(5n);
+      await worker(signer).audit.check();
+      await seal(6n);
+      const { audit, lines } = worker(signer);
+      await audit.check();
+      noted = lines.find(({ msg }) => msg === 'audit checkpoint was signed');
+      await tamper(statement);
+      while ((await fixture.newAudit().seal()) > 0);
+    });
+
+    it('is signed by the next process, and the heads of the log tell on it', async () => {
+      expect(noted).toMatchObject({ sequence: '4', kid: signer.key.kid });
+      const head = `${noted?.sequence}:${noted?.hash}`;
+      const { audit, metric, lines } = worker(signer);
+      await audit.check();
+      expect(await metric('broken')).toBe(0);
+      expect(await metric('signed_sequence')).toBeGreaterThan(0);
+      expect(lines[0]).toMatchObject({
+        msg: 'audit trail is checked from here on',
+        sequence: kept.toString(),
+      });
+      expect(await fixture.verify()).toMatchObject({ code: 0 });
+      expect(await fixture.verify(['--expect', head])).toMatchObject({ code: 1 });
+    });
+
+    it('is not signed by one that was given a head of before', async () => {
+      const anchor = { sequence: 4n, hash: noted?.hash ?? '' };
+      const { audit, metric } = worker(signer, anchor);
+      await audit.check();
+      expect(await metric('broken')).toBe(1);
+      expect(await metric('signed_sequence')).toBe(0);
+      await seal(7n);
+      await seal(8n);
+      await audit.check();
+      expect(await metric('signed_sequence')).toBe(0);
+    });
+  },
+);
+
+describe('a head given to a worker', () => {
+  it('stands in nobody’s way where the trail goes through it', async () => {
+    const signer = newSigner();
+    await seal(5n);
+    await seal(6n);
+    const { audit, lines } = worker(signer);
+    await audit.check();
+    const [head] = lines.filter(({ kid }) => kid !== undefined);
+    const anchor = { sequence: 4n, hash: head?.hash ?? '' };
+    await seal(7n);
+    for (const key of [signer, newSigner()]) {
+      const { audit, metric } = worker(key, anchor);
+      await audit.check();
+      await seal(1n);
+      await audit.check();
+      expect([await metric('broken'), await metric('signed_sequence')]).toEqual([
+        0,
+        Number(lastOf(await fixture.exportText())),
+      ]);
+    }
+  });
+});
+
+function lastOf(text: string): string {
+  return /"last":"(\d+)"/.exec(text)?.[1] ?? '';
+}
