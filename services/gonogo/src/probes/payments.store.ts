@@ -24,7 +24,7 @@ export async function checkPayments(db: Queryable): Promise<PaymentsCheck> {
        (SELECT count(*)::int FROM freeside.crypto_payments WHERE credits_minted_at IS NOT NULL) AS credited,
        EXISTS (SELECT FROM freeside.payment_events WHERE kind = 'minted' AND source = 'webhook') AS "byNotice",
        (SELECT count(*)::int FROM freeside.crypto_payments
-        WHERE status IN ('confirming', 'confirmed', 'sending')
+        WHERE status IN ('confirming', 'confirmed', 'sending') AND set_aside_at IS NULL
           AND updated_at < now() - make_interval(mins => $1)) AS stuck,
        (SELECT count(*)::int FROM freeside.payment_reviews
         WHERE resolved_at IS NULL AND opened_at < now() - make_interval(hours => $2)) AS "overdueReviews"`,
