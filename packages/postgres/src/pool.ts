@@ -11,6 +11,13 @@ export interface PoolOptions {
   /** To get a connection, new or from the pool. Default 5 s. */
   readonly connectTimeoutMs?: number;
   /**
+   * For the answer to a statement. Longer than the server lets a statement run: only a connection that
+   * died without a word gets here. The statement may have been done; it fails as unavailable, is not
+   * repeated, and its connection is not used again. A statement that may take longer says so by a
+   * `query_timeout` of its own. Without it an answer is waited for as long as the kernel does.
+   */
+  readonly answerTimeoutMs?: number;
+  /**
    * Repeats a statement of `pool.query` whose connection broke under it, on another connection. Only
    * for statements that bear it, for the first one may have been done: reads, and writes that tell a
    * repetition. Transactions are never repeated.
@@ -67,6 +74,7 @@ export function createPool(options: PoolOptions): pg.Pool {
     application_name: options.applicationName,
     connectionTimeoutMillis: options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
     idleTimeoutMillis: IDLE_TIMEOUT_MS,
+    ...(options.answerTimeoutMs === undefined ? {} : { query_timeout: options.answerTimeoutMs }),
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
     types,

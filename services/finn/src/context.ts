@@ -40,6 +40,7 @@ export interface FinnContext {
 }
 
 const FLUSH_DEADLINE_MS = 3_000;
+const ANSWER_TIMEOUT_MS = 10_000;
 
 /** @throws when the spool can't be opened or a target can't be made */
 export async function createContext(
@@ -67,15 +68,7 @@ export async function createContext(
     log: logger,
     now: () => new Date(),
   });
-  const db = createPool({
-    url: secrets.databaseUrl.reveal(),
-    max: config.databasePoolMax,
-    applicationName: 'finn',
-    // Its role can only read.
-    repeatsLost: true,
-    onError: (error) => logger.warn({ err: error }, 'database connection lost'),
-  });
-  observeDatabasePool(registry, db, config.databasePoolMax);
+  const db = openDatabase(config, secrets, { registry, logger });
   const redis = connectRedis(secrets.redisUrl.reveal(), (error) => events.redisFailed(error));
   const jwks = new JwksClient(config.jwksUrl);
   const keys = createKeyCache(jwks, registry, events);
@@ -134,6 +127,24 @@ function createKeyCache(jwks: JwksClient, registry: Registry, events: FinnEvents
   });
   observeKeyAge(registry, () => keys.ageSeconds);
   return keys;
+}
+
+/** Its role can only read, for 5 s a statement. Connects at the first one. */
+function openDatabase(
+  config: FinnConfig,
+  secrets: FinnSecrets,
+  { registry, logger }: { readonly registry: Registry; readonly logger: Logger },
+): ReturnType<typeof createPool> {
+  const db = createPool({
+    url: secrets.databaseUrl.reveal(),
+    max: config.databasePoolMax,
+    applicationName: 'finn',
+    answerTimeoutMs: ANSWER_TIMEOUT_MS,
+    repeatsLost: true,
+    onError: (error) => logger.warn({ err: error }, 'database connection lost'),
+  });
+  observeDatabasePool(registry, db, config.databasePoolMax);
+  return db;
 }
 
 function createProbes(events: FinnEvents): ProbeJob {

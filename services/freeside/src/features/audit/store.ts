@@ -19,16 +19,17 @@ const SERIALIZATION_FAILURE = '40001';
  * they are, and a batch looks through all that was sealed since, until one of them has lifted them.
  */
 const AS_A_SEALER = `SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET LOCAL statement_timeout = '10min'`;
+const SEAL_BATCH = {
+  query_timeout: 610_000,
+  text: 'SELECT sequence, records, more, violations FROM freeside.seal_audit_batch($1)',
+} as const;
 
 /** @returns `undefined` when another sealer is at it, or has just been. */
 export async function sealBatch(pool: Pool, atMost: number): Promise<SealedBatch | undefined> {
   try {
     return await withTransaction(pool, async (tx) => {
       await tx.query(AS_A_SEALER);
-      const { rows } = await tx.query<SealedBatch>(
-        'SELECT sequence, records, more, violations FROM freeside.seal_audit_batch($1)',
-        [atMost],
-      );
+      const { rows } = await tx.query<SealedBatch>({ ...SEAL_BATCH, values: [atMost] });
       return rows[0];
     });
   } catch (error) {
