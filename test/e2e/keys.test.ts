@@ -75,9 +75,17 @@ describe('an API key', () => {
       fetch(`${platform.apiUrl}/v1/models`, { headers: { authorization: `Bearer ${key}` } });
     expect((await get()).status).toBe(200);
     await platform.command('scripts/keys/api-key.ts', 'revoke', prefix);
+    // The command ended after the commit: two seconds from here are generous. What counts is when a
+    // request was sent; how long its answer takes on a busy machine is another matter.
     const revokedAt = performance.now();
-    await waitFor(async () => (await get()).status === 401, { timeoutMs: 5_000 });
-    expect(performance.now() - revokedAt).toBeLessThan(2_500);
+    let lastOpenAt = revokedAt;
+    await waitFor(async () => {
+      const askedAt = performance.now();
+      const { status } = await get();
+      if (status !== 401) lastOpenAt = askedAt;
+      return status === 401;
+    });
+    expect(lastOpenAt - revokedAt).toBeLessThan(2_000);
     expect(
       await platform.command('scripts/keys/api-key.ts', 'list', '--community', 'demo', '--all'),
     ).not.toContain(key);

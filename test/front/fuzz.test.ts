@@ -13,11 +13,11 @@ const isCi = /^(?:1|true)$/i.test(process.env.CI ?? '');
 const DIR = resolve(import.meta.dirname, '../../.arrakis/fuzz');
 const EXAMPLES = Number(process.env.FUZZ_EXAMPLES ?? 25);
 const RUN_TIMEOUT_MS = Math.max(120_000, EXAMPLES * 4_000);
-/** One that never changes, and one that is another every day and can be asked for again. */
-const TODAY = Number(
-  process.env.FUZZ_SEED ?? new Date().toISOString().slice(0, 10).replaceAll('-', ''),
-);
-const SEEDS = [...new Set([1, TODAY])];
+/**
+ * Always the same: what a run finds must come of the change it is run for, not of the day's luck. To
+ * search further is `make fuzz`, which takes another for the second.
+ */
+const SEEDS = [...new Set([1, Number(process.env.FUZZ_SEED ?? 2)])];
 
 let platform: Platform;
 let vendor: PaymentVendor;

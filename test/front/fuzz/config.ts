@@ -22,6 +22,9 @@ const REFUSALS = [400, 401, 403, 404, 405, 406, 408, 409, 413, 414, 415, 422, 42
  */
 const ANSWERS = ['2xx', 402, 403, 404, 409];
 
+/** Of a checkout, too: of those that nobody opens there are only so many in an hour. */
+const CHECKOUT_ANSWERS = [...ANSWERS, 429];
+
 /**
  * Longer than any path parameter may be: no schema leads a generator there. In a dictionary it is
  * used only where what doesn't fit the schema is asked for.
@@ -68,5 +71,9 @@ values = ${JSON.stringify([...known.paymentIds, TOO_LONG])}
 "path.requestId" = { dictionary = "requestIds", probability = 0.5 }
 "body.pack" = { dictionary = "packs", probability = 0.8 }
 "path.paymentId" = { dictionary = "paymentIds", probability = 0.5 }
+
+[[operations]]
+include-name = "POST /api/v1/payments"
+checks = { positive_data_acceptance = { expected-statuses = ${JSON.stringify(CHECKOUT_ANSWERS)} } }
 `;
 }

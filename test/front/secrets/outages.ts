@@ -1,10 +1,15 @@
+import { randomBytes } from 'node:crypto';
 import { join, resolve } from 'node:path';
-import { ServiceStartError, spawnService, waitFor } from '@arrakis/testkit';
+import { ServiceStartError, findFreePort, spawnService, waitFor } from '@arrakis/testkit';
 import { askAboutPayments } from './payments.ts';
 import type { Stage } from './stage.ts';
 import type { Scene } from './traffic.ts';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
+/** How a start fails that the process itself ended. */
+const REFUSED = 'ended before it was ready';
+/** Processes that start: more of them would only be in one another's way. */
+const AT_ONCE = 4;
 
 /** Each thing that the services lean on goes away under load and comes back. */
 export async function breakThings({ talker, stage }: Scene): Promise<void> {
@@ -67,7 +72,7 @@ export async function drain({ talker, stage }: Scene): Promise<void> {
   await Promise.all(system.members.map(({ name }) => system.process(name).exited));
 }
 
-/** What a process says that refuses to start, for each secret that is given in a wrong form. */
+/** What a process says for each secret that is given in a wrong form: it refuses to start, or complains. */
 export async function refuseToStart(stage: Stage): Promise<string[]> {
   const said = (name: string): string => stage.canaries.text(`refused ${name}`, 'secret');
   const freeside = join(ROOT, 'services/freeside/src/main.ts');
@@ -76,7 +81,7 @@ export async function refuseToStart(stage: Stage): Promise<string[]> {
     DATABASE_URL: 'postgres://a:b@127.0.0.1:9/c',
     REDIS_URL: 'redis://127.0.0.1:9',
     NATS_URL: 'nats://127.0.0.1:9',
-    API_KEY_PEPPER: `1:${'A'.repeat(43)}=`,
+    API_KEY_PEPPER: `1:${randomBytes(32).toString('base64')}`,
     FREESIDE_PORT: '0',
     FREESIDE_ADMIN_PORT: '0',
     FINN_PORT: '0',
@@ -93,26 +98,50 @@ export async function refuseToStart(stage: Stage): Promise<string[]> {
     [freeside, 'worker', 'NOWPAYMENTS_IPN_SECRET', `${said('long')}${'x'.repeat(300)}`],
     [freeside, 'api', 'NOWPAYMENTS_BASE_URL', `https://h/${said('vendor URL')}`],
     [freeside, 'worker', 'OTEL_EXPORTER_OTLP_ENDPOINT', `http://u:${said('collector')}@h`],
-    [finn, '', 'DATABASE_URL', `nonsense:${said('database of finn')}`],
     [finn, '', 'REDIS_URL', `http://:${said('redis')}@127.0.0.1`],
     [finn, '', 'NATS_URL', `http://u:${said('nats of finn')}@127.0.0.1`],
     [finn, '', 'JWKS_URL', said('jwks url')],
   ];
-  return Promise.all(
-    wrong.map(async ([entry, role, name, value]) => {
-      const args = role === '' ? [] : [role];
-      const env = { ...base, [name]: value };
-      const readyUrl = 'http://127.0.0.1:9/readyz';
-      try {
-        const started = await spawnService({ entry, args, env, readyUrl, readyTimeoutMs: 8_000 });
-        await started.stop();
-        return '';
-      } catch (error) {
-        if (!(error instanceof ServiceStartError)) throw error;
-        return `${name}\n${error.message}`;
-      }
-    }),
-  );
+  const refuse = async ([entry, role, name, value]: (typeof wrong)[number]): Promise<string> => {
+    const args = role === '' ? [] : [role];
+    const env = { ...base, [name]: value };
+    const readyUrl = 'http://127.0.0.1:9/readyz';
+    try {
+      const started = await spawnService({ entry, args, env, readyUrl, readyTimeoutMs: 60_000 });
+      await started.stop();
+      return '';
+    } catch (error) {
+      // One that only is not up yet has refused nothing and said nothing.
+      if (!(error instanceof ServiceStartError) || !error.message.includes(REFUSED)) throw error;
+      return `${name}\n${error.message}`;
+    }
+  };
+  const refusals = [
+    await complain(finn, { ...base, DATABASE_URL: `nonsense:${said('database of finn')}` }),
+  ];
+  for (let first = 0; first < wrong.length; first += AT_ONCE) {
+    refusals.push(...(await Promise.all(wrong.slice(first, first + AT_ONCE).map(refuse))));
+  }
+  return refusals;
+}
+
+/** finn starts without its database and goes on looking for it. */
+async function complain(entry: string, env: Readonly<Record<string, string>>): Promise<string> {
+  const port = await findFreePort();
+  const started = await spawnService({ entry, env: { ...env, FINN_ADMIN_PORT: String(port) } });
+  const readyUrl = `http://127.0.0.1:${String(port)}/readyz`;
+  try {
+    await waitFor(
+      async () => {
+        await (await fetch(readyUrl)).text();
+        return started.stdout.some((line) => line.includes('"check":"postgres"'));
+      },
+      { timeoutMs: 60_000, intervalMs: 100, what: 'finn misses its database' },
+    );
+  } finally {
+    await started.stop();
+  }
+  return [...started.stdout, ...started.stderr].join('\n');
 }
 
 /** Our commands with secrets that don't work, and with secrets where none belong. */
