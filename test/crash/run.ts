@@ -17,6 +17,7 @@ import { SABOTAGES } from './sabotage/catalogue.ts';
 import type { CrashOptions, CrashReport, Evidence, Verdict } from './types.ts';
 import { quiesce } from './world/quiesce.ts';
 import { settlePayments } from './world/settle-payments.ts';
+import { signsOfLife } from './world/signs-of-life.ts';
 import { watchStarvation, withoutVictims } from './world/starvation.ts';
 import { startWorld, type BreakableWorld } from './world/world.ts';
 
@@ -103,7 +104,7 @@ async function loadAndBreak(
   const clients = options.short ? CLIENTS.short : CLIENTS.full;
   say(`${clients} clients for ${options.seconds} s, ${plan.length} faults`);
   const supervisor = supervise(world.system);
-  const starvation = watchStarvation(world.system.members);
+  const starvation = watchStarvation(signsOfLife(world));
   const snapshots = startSnapshotChecks(world);
   const load = startLoad(world, { seed: options.seed, clients });
   const [faults] = await Promise.all([

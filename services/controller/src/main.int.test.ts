@@ -21,12 +21,12 @@ import {
 } from './test-support/cluster.ts';
 import { startFakeReplica, type FakeReplica } from './test-support/fake-replica.ts';
 
-const PATIENCE = { timeoutMs: 30_000, intervalMs: 50 };
+const PATIENCE = { timeoutMs: 60_000, intervalMs: 50 };
 const SPEC_TIMES = { rotationInterval: '1h', overlap: '3s', propagationWait: '1s' };
 
 describe.skipIf(CLUSTER === undefined)(
   `the controller and a real API server${SKIPPED}`,
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   () => {
     let database: TestDatabase;
     let pool: Pool;
@@ -254,7 +254,7 @@ describe.skipIf(CLUSTER === undefined)(
         replica.acceptsTokens = true;
         replica.isHeld = false;
         await start();
-        await waitFor(() => isRotated(first), { timeoutMs: 60_000, intervalMs: 50 });
+        await waitFor(() => isRotated(first), PATIENCE);
         expect((await status()).keys?.filter(({ phase: at }) => at !== 'Retired')).toHaveLength(1);
       },
     );
@@ -280,7 +280,7 @@ describe.skipIf(CLUSTER === undefined)(
       await cluster.api.mergePatch(SECRETS, target, {
         data: { [`${kid}.pem`]: Buffer.from('garbled').toString('base64') },
       });
-      await waitFor(() => isRotated(kid), { timeoutMs: 60_000, intervalMs: 50 });
+      await waitFor(() => isRotated(kid), PATIENCE);
       expect(Object.keys((await secret()).data ?? {})).not.toContain(`${kid}.pem`);
     });
 
@@ -337,7 +337,10 @@ describe.skipIf(CLUSTER === undefined)(
       replica.acceptsTokens = false;
       await annotate('fenced');
       await waitFor(async () => (await status()).phase === 'Canary', PATIENCE);
-      await waitFor(async () => (await story()).some(({ reason }) => reason === 'CanaryNotPassed'));
+      await waitFor(
+        async () => (await story()).some(({ reason }) => reason === 'CanaryNotPassed'),
+        PATIENCE,
+      );
       const second = await start();
       const sent = await writesOf(first);
       first.signal('SIGSTOP');

@@ -4,6 +4,7 @@ import { baseEnv } from '../../../scripts/lib/env.ts';
 /** Enough for a list of every object of a namespace. */
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 const TIMEOUT_MS = 60_000;
+const EXEC_WITHIN_MS = 15_000;
 
 export interface CommandOptions {
   readonly input?: string | object;
@@ -29,6 +30,19 @@ export class Kube {
   /** @returns what it prints. @throws Error with what it complains about. */
   kubectl(args: readonly string[], options: CommandOptions = {}): Promise<string> {
     return this.command('kubectl', ['-n', this.namespace, ...args], options);
+  }
+
+  /**
+   * Runs a command in a container: `[...where, '--', ...command]`. Now and then the stream of an exec
+   * never ends, which says nothing about the command: it is given up after 15 s and run once more. So
+   * it must be one that may be run twice.
+   *
+   * @returns what it prints. @throws Error with what the second run complains about.
+   */
+  exec(args: readonly string[], options: Pick<CommandOptions, 'input'> = {}): Promise<string> {
+    const run = (): Promise<string> =>
+      this.kubectl(['exec', ...args], { ...options, timeoutMs: EXEC_WITHIN_MS });
+    return run().catch(run);
   }
 
   helm(args: readonly string[], options: CommandOptions = {}): Promise<string> {

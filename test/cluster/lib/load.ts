@@ -96,7 +96,8 @@ export async function startLoad(
   if ((await logs()).includes('REFUSED')) throw new Error(`the load: ${await logs()}`);
   return {
     stop: async () => {
-      await kube.kubectl(['exec', name, '--', 'sh', '-c', 'kill -TERM 1']);
+      // Whether it was told is seen by its end: a second run finds nobody any more to tell.
+      await kube.exec([name, '--', 'sh', '-c', 'kill -TERM 1']).catch(() => undefined);
       await waitFor(
         async () =>
           ['Succeeded', 'Failed'].includes((await kube.get<Pod>('pod', name)).status.phase),

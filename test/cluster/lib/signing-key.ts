@@ -100,9 +100,9 @@ export class SigningKeyView {
       fetch(url, { method: 'POST', headers: { authorization: 'Bearer ${token}' } })
         .then(({ status }) => status)));
       console.log(JSON.stringify(answers));`;
-    const out = await this.#platform.kube.kubectl(
+    const out = await this.#platform.kube.exec(
       [
-        ...['exec', '-i', 'deploy/arrakis-freeside-api', '-c', 'freeside-api', '--'],
+        ...['-i', 'deploy/arrakis-freeside-api', '-c', 'freeside-api', '--'],
         ...['node', '--input-type=module', '-'],
       ],
       { input: script },

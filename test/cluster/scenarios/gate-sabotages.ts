@@ -61,8 +61,8 @@ export const SABOTAGES: readonly Sabotage[] = [
     what: 'books that were bent by one micro-credit',
     reason: /the books: .* is off by -?1/,
     breakIt: async (platform, later) => {
-      await bendBooks(platform, 1);
-      later(() => bendBooks(platform, -1));
+      later(() => straightenBooks(platform));
+      await bendBooks(platform);
     },
   },
   {
@@ -71,15 +71,17 @@ export const SABOTAGES: readonly Sabotage[] = [
     reason: /\/v1\/models: 401/,
     breakIt: async (platform, later) => {
       const rows = await platform.sql(
-        `UPDATE freeside.api_keys SET is_active = false, revoked_at = now()
-          WHERE name = 'demo key' AND is_active RETURNING key_prefix`,
+        `SELECT key_prefix FROM freeside.api_keys WHERE name = 'demo key' AND is_active`,
       );
       const [[prefix = ''] = []] = rows;
-      must(rows.length === 1, `${rows.length} keys were revoked, not one`);
+      must(rows.length === 1, `there are ${rows.length} keys to revoke, not one`);
       later(() =>
         platform.sql(
           `UPDATE freeside.api_keys SET is_active = true, revoked_at = NULL WHERE key_prefix = '${prefix}'`,
         ),
+      );
+      await platform.sql(
+        `UPDATE freeside.api_keys SET is_active = false, revoked_at = now() WHERE key_prefix = '${prefix}'`,
       );
     },
   },
@@ -157,21 +159,32 @@ async function expireSigningKey(
   );
   await platform.sql(
     `BEGIN;
-     UPDATE freeside.s2s_jwks_public_keys SET expires_at = now() WHERE expires_at > now();
+     UPDATE freeside.s2s_jwks_public_keys SET expires_at = now()
+      WHERE expires_at > now() AND kid <> 'somebody-else';
      INSERT INTO freeside.s2s_jwks_public_keys (kid, kty, crv, x, y, expires_at)
-       VALUES ('somebody-else', 'EC', 'P-256', '${x}', '${y}', now() + interval '1 hour');
+       VALUES ('somebody-else', 'EC', 'P-256', '${x}', '${y}', now() + interval '1 hour')
+       ON CONFLICT (kid) DO NOTHING;
      COMMIT`,
   );
 }
 
-/** Two balances against each other: each by itself looks right. */
-function bendBooks(platform: Platform, by: 1 | -1): Promise<unknown> {
-  return platform.sql(
-    `UPDATE freeside.accounts
+const BENT = 'EXISTS (SELECT FROM freeside.conservation_full WHERE drift_micro <> 0)';
+
+/** Two balances against each other: each by itself looks right. Only books that are straight. */
+function bendBooks(platform: Platform): Promise<unknown> {
+  return platform.sql(`${moveInBooks(1)} AND NOT ${BENT}`);
+}
+
+/** Only books that are bent: money may have moved since, so the old balances can't be put back. */
+function straightenBooks(platform: Platform): Promise<unknown> {
+  return platform.sql(`${moveInBooks(-1)} AND ${BENT}`);
+}
+
+function moveInBooks(by: 1 | -1): string {
+  return `UPDATE freeside.accounts
         SET balance_micro = balance_micro + CASE kind WHEN 'spent' THEN ${by} ELSE ${-by} END
       WHERE kind IN ('spent', 'minted')
-        AND community_id = (SELECT id FROM freeside.communities WHERE slug = 'demo')`,
-  );
+        AND community_id = (SELECT id FROM freeside.communities WHERE slug = 'demo')`;
 }
 
 /** A rule of the cluster's that came after the previous revision. */

@@ -82,9 +82,9 @@ async function allRefused(
       ].join('\n'),
     )
     .join('\n');
-  const said = await platform.kube.kubectl(
+  const said = await platform.kube.exec(
     [
-      ...['exec', '-i', 'statefulset/arrakis-postgres', '--', 'sh', '-c'],
+      ...['-i', 'statefulset/arrakis-postgres', '--', 'sh', '-c'],
       `PGPASSWORD=${password.toString()} psql -h 127.0.0.1 -U ${role} -d arrakis -XAtq -v ON_ERROR_STOP=0 -f - 2>&1`,
     ],
     { input: `SET default_transaction_read_only = off;\n${script}\n` },

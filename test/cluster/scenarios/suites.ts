@@ -70,7 +70,7 @@ async function runSuite(platform: Platform, files: readonly string[]): Promise<s
           `--outputFile.json=${file}`,
           ...files,
         ],
-        { timeoutMs: 600_000, env: { TEST_KUBECONFIG: platform.kube.kubeconfig } },
+        { timeoutMs: 1_200_000, env: { TEST_KUBECONFIG: platform.kube.kubeconfig } },
       )
       // The report says it better than the exit code.
       .catch((error: unknown) => String(error));

@@ -55,5 +55,6 @@ export function mayShow(fault: FaultRecord, replica: number): boolean {
 }
 
 function touchesEveryReplica({ kind, target }: FaultRecord): boolean {
+  if (kind === 'machine-starved') return target === 'postgres' || target === 'redis';
   return kind.startsWith('postgres-') || kind === 'redis-restart' || target.endsWith('->postgres');
 }

@@ -69,6 +69,19 @@ describe('a failed call', () => {
     }
   });
 
+  it('is excused while the machine gave a backend no time, at both apis', () => {
+    const starved = fault('machine-starved', 'redis', [10_000, 11_000]);
+    for (const replica of [0, 1]) {
+      expect(service({ calls: [unavailable(10_500, { replica })], faults: [starved] })).toEqual([
+        true,
+        true,
+      ]);
+    }
+    // Every finn has to be found ready again.
+    expect(service({ calls: [unavailable(20_900)], faults: [starved] })).toEqual([true, true]);
+    expect(service({ calls: [unavailable(21_100)], faults: [starved] })).toEqual([true, false]);
+  });
+
   it('counts whichever way it failed', () => {
     for (const outcome of ['cut', 'no_answer'] as const) {
       expect(service({ calls: [call(1_000, { outcome })] })).toEqual([true, false]);

@@ -1,5 +1,4 @@
 import { rm } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import {
   startNats,
@@ -9,6 +8,7 @@ import {
   type BackendProcess,
   type OwnBackends,
 } from '@arrakis/testkit';
+import { askRedis } from './redis-command.ts';
 
 /** Servers that die and come back on the same ports. Each `start` resolves when it answers. */
 export interface BackendControl {
@@ -64,23 +64,9 @@ export function controlBackends(backends: OwnBackends, durable: boolean): Backen
   };
 }
 
-/** Spoken by hand: two commands need no client. */
 async function flushAll(url: string): Promise<void> {
-  const { hostname, port, password } = new URL(url);
-  const socket = connect({ host: hostname, port: Number(port) });
-  const answered = new Promise<string>((resolve, reject) => {
-    let answer = '';
-    socket.setEncoding('utf8');
-    socket.on('data', (data: string) => {
-      answer += data;
-      if (answer.split('\r\n').length > 2) resolve(answer);
-    });
-    socket.on('error', reject);
-    socket.on('close', () => reject(new Error(`Redis hung up after ${answer}`)));
-  });
-  socket.write(`AUTH ${password}\r\nFLUSHALL\r\n`);
-  const answer = await answered.finally(() => socket.destroy());
-  if (answer !== '+OK\r\n+OK\r\n') throw new Error(`Redis refused: ${answer}`);
+  const answer = await askRedis(url, 'FLUSHALL');
+  if (answer !== '+OK') throw new Error(`Redis refused: ${answer}`);
 }
 
 function isRunning(pid: number): boolean {

@@ -1,7 +1,14 @@
-import { get } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { SystemService } from '../../support/system.ts';
 import type { FaultRecord } from '../types.ts';
+
+/** Something that can be asked for a sign of life that costs nothing. */
+export interface Watched {
+  /** As faults name it. */
+  readonly name: string;
+  /** Rejects when there is nobody who could answer. */
+  ask(): Promise<unknown>;
+  close?(): Promise<void>;
+}
 
 export interface StarvationWatch {
   /** Times in which a process did not get to run although nobody had stopped it. */
@@ -13,17 +20,21 @@ const PROBE_EVERY_MS = 200;
 const STARVED_MS = 500;
 
 /**
- * Asks every process for a sign of life that costs nothing. On a machine that others use too, one
+ * Asks every process for a sign of life. On a machine that others use too, one
  * that takes long got no processor, or this process didn't, through which every wire leads: then
  * timeouts pass that no fault of ours brought about. It is noted as a fault of the machine.
  */
-export function watchStarvation(members: readonly SystemService[]): StarvationWatch {
+export function watchStarvation(watched: readonly Watched[]): StarvationWatch {
   const records: FaultRecord[] = [];
   let isStopped = false;
-  const loops = members.map(async ({ name, adminUrl }) => {
+  const loops = watched.map(async (one) => {
+    const { name } = one;
     while (!isStopped) {
       const startedAtMs = Date.now();
-      const answered = await isAlive(`${adminUrl}/livez`);
+      const answered = await one.ask().then(
+        () => true,
+        () => false,
+      );
       const healedAtMs = Date.now();
       const tookMs = healedAtMs - startedAtMs;
       if (answered && tookMs > STARVED_MS) {
@@ -32,6 +43,7 @@ export function watchStarvation(members: readonly SystemService[]): StarvationWa
       }
       await pause(PROBE_EVERY_MS);
     }
+    await one.close?.();
   });
   return {
     async stop() {
@@ -54,15 +66,4 @@ export function withoutVictims(
           target === one.target && startedAtMs <= one.healedAtMs && healedAtMs >= one.startedAtMs,
       ),
   );
-}
-
-function isAlive(url: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const request = get(url, { agent: false, timeout: 10_000 }, (response) => {
-      response.resume();
-      resolve(true);
-    });
-    request.on('timeout', () => request.destroy());
-    request.on('error', () => resolve(false));
-  });
 }

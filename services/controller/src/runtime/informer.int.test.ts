@@ -9,7 +9,7 @@ import { createRuntimeMetrics } from './metrics.ts';
 
 describe.skipIf(CLUSTER === undefined)(
   `a watch of a real API server${SKIPPED}`,
-  { timeout: 90_000 },
+  { timeout: 240_000 },
   () => {
     let cluster: TestCluster;
     let relay: TcpRelay;
@@ -67,17 +67,19 @@ describe.skipIf(CLUSTER === undefined)(
       return Number(line?.split(' ').at(-1) ?? 0);
     };
 
-    it('tells of changes within a moment', async () => {
+    it('tells of changes', async () => {
       await write('one', 'a');
-      await waitFor(() => informer.get('one')?.data?.value === 'a', { timeoutMs: 2_000 });
+      await waitFor(() => informer.get('one')?.data?.value === 'a');
       await write('one', 'b');
-      await waitFor(() => informer.get('one')?.data?.value === 'b', { timeoutMs: 2_000 });
+      await waitFor(() => informer.get('one')?.data?.value === 'b');
       expect(changed.filter((name) => name === 'one').length).toBeGreaterThanOrEqual(2);
+      // By the watch itself, and not by what looks after it.
+      expect(await count('watch_missed_then_healed_total', 'resource="configmaps"')).toBe(0);
     });
 
     it('heals within 30 s when its connection goes silent, and counts what it had missed', async () => {
       await write('two', 'a');
-      await waitFor(() => informer.get('two')?.data?.value === 'a', { timeoutMs: 2_000 });
+      await waitFor(() => informer.get('two')?.data?.value === 'a');
       relay.strand();
       await write('two', 'b');
       const silentAt = performance.now();
@@ -96,7 +98,7 @@ describe.skipIf(CLUSTER === undefined)(
         { timeoutMs: 30_000, intervalMs: 200 },
       );
       await write('three', 'a');
-      await waitFor(() => informer.get('three')?.data?.value === 'a', { timeoutMs: 2_000 });
+      await waitFor(() => informer.get('three')?.data?.value === 'a');
       expect(await count('watch_missed_then_healed_total', 'resource="configmaps"')).toBe(0);
       await informer.verify();
       expect(await count('watch_missed_then_healed_total', 'resource="configmaps"')).toBe(0);

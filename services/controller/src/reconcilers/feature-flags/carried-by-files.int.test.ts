@@ -25,7 +25,7 @@ import type { PodObject } from '../../mounts/mounting-pods.client.ts';
 import { FLAGS_REVISION_ANNOTATION } from './reconciler.ts';
 import { readStatement } from './statement.domain.ts';
 
-const PATIENCE = { timeoutMs: 20_000, intervalMs: 50 };
+const PATIENCE = { timeoutMs: 60_000, intervalMs: 50 };
 const SETTLED_MS = 15_000;
 const WEB_CHAT = 'FEATURE_WEB_CHAT_ENABLED';
 /** The cluster can't have it and may not fetch it: such a pod is only an object. */
@@ -35,7 +35,7 @@ const REAL_IMAGE = { image: 'redis:7', imagePullPolicy: 'IfNotPresent' };
 
 describe.skipIf(CLUSTER === undefined)(
   `flags while NATS is away, and a real API server${SKIPPED}`,
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   () => {
     let database: TestDatabase;
     let cluster: TestCluster;
@@ -181,7 +181,7 @@ describe.skipIf(CLUSTER === undefined)(
       await kill();
       // Nothing changed yet: nothing has to be carried.
       const [failed, pokedBefore] = await Promise.all([failures(), poked()]);
-      await waitFor(async () => (await failures()) > failed + 1, { timeoutMs: 40_000 });
+      await waitFor(async () => (await failures()) > failed + 1, PATIENCE);
       expect(await poked()).toBe(pokedBefore);
       const isOn = await flip();
       const flippedAt = performance.now();
