@@ -40,7 +40,8 @@ export function reconciliationOf({
   };
 }
 
-async function makeRoundDue(db: Pool): Promise<void> {
+/** Whatever pause the vendor has asked for. */
+export async function makeRoundDue(db: Pool): Promise<void> {
   await db.query(`UPDATE freeside.payment_poll_pace SET due_at = '-infinity'`);
 }
 
