@@ -106,6 +106,7 @@ function registerBuying(instance: FastifyInstance, deps: PaymentRoutesDeps): voi
         summary: 'Buy a pack',
         description:
           'Makes an invoice; pay it at `checkoutUrl`. Repeated with the same key it answers with the same payment. ' +
+          'Twenty checkouts of an hour that nobody has opened are enough: 429. ' +
           'A key with the scope `read` may buy: nothing is charged until somebody pays, and it credits the key’s own community.',
         security,
         headers: IdempotencyHeaders,
