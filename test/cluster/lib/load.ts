@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { waitFor } from '@arrakis/testkit';
 import type { Pod } from './objects.ts';
+import type { Platform } from './platform.ts';
 import { restrictedPod } from './pods.ts';
 import type { Stage } from './scenario.ts';
 
@@ -121,11 +122,45 @@ export function loadFigures(load: LoadResult): string {
   );
 }
 
-/** @throws Error that tells the first failures. */
-export function mustHaveNoFailures(load: LoadResult): void {
+/** @throws Error that tells the first failures, and what those who served them said meanwhile. */
+export async function mustHaveNoFailures(platform: Platform, load: LoadResult): Promise<void> {
   if (load.failed === 0 && load.long.whole === load.long.opened) return;
-  const told = load.failures.slice(0, 5).map(({ atMs, kind, status, why }) => {
+  const first = load.failures.slice(0, 5);
+  const told = first.map(({ atMs, kind, status, why }) => {
     return `${new Date(atMs).toISOString()} ${kind} ${status}: ${why}`;
   });
-  throw new Error(`${load.failed} of ${load.sent} requests failed\n${told.join('\n')}`);
+  const said = await readLogs(platform, first).catch(() => []);
+  throw new Error(
+    `${load.failed} of ${load.sent} requests failed\n${[...told, ...said].join('\n')}`,
+  );
+}
+
+const LOGGED_BEFORE_MS = 5_000;
+const LOGGED_AFTER_MS = 1_000;
+const LOG_LINES = 60;
+const BEARS_ON_IT = /"level":"(?:warn|error|fatal)"/;
+
+/** Lines of api and finn about these requests, and their warnings of the seconds before. */
+async function readLogs(
+  { kube }: Platform,
+  failures: LoadResult['failures'],
+): Promise<readonly string[]> {
+  const ids = failures.flatMap(({ why }) => /"request_id":"([0-9a-f-]{36})"/.exec(why)?.[1] ?? []);
+  const selector = 'app.kubernetes.io/component in (freeside-api,finn)';
+  const text = await kube.kubectl([
+    ...['logs', '-l', selector, '--prefix', '--since=10m', '--tail=-1'],
+    ...['--max-log-requests=20', '--all-containers', '--ignore-errors'],
+  ]);
+  const isNear = (line: string): boolean => {
+    const atMs = Date.parse(/"time":"([^"]+)"/.exec(line)?.[1] ?? '');
+    return failures.some(
+      (one) => atMs > one.atMs - LOGGED_BEFORE_MS && atMs < one.atMs + LOGGED_AFTER_MS,
+    );
+  };
+  return text
+    .split('\n')
+    .filter(
+      (line) => ids.some((id) => line.includes(id)) || (BEARS_ON_IT.test(line) && isNear(line)),
+    )
+    .slice(0, LOG_LINES);
 }

@@ -54,7 +54,7 @@ export const rotation: Scenario = {
     });
     const result = await load.stop();
     await show('no request failed, no valid token was refused', async () => {
-      mustHaveNoFailures(result);
+      await mustHaveNoFailures(platform, result);
       must(result.perSecond >= LEAST_PER_SECOND, `only ${result.perSecond} requests a second`);
       const refused = (await platform.metric('freeside-api', REFUSED)) - refusedBefore;
       must(refused === 0, `finn refused ${refused} tokens that freeside had signed`);

@@ -76,7 +76,7 @@ async function underLoad(
     throw error;
   }
   const result = await load.stop();
-  mustHaveNoFailures(result);
+  await mustHaveNoFailures(stage.platform, result);
   const leastMs = Math.min(...result.long.lastedMs);
   must(result.long.whole === LONG_STREAMS, `${result.long.whole} long streams came to their end`);
   return `${said}; ${loadFigures(result)}; ${result.long.whole} streams of ${Math.floor(leastMs / 1000)} s uncut`;
