@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Queryable } from '@arrakis/postgres';
+import { isUnavailable, type Queryable } from '@arrakis/postgres';
 import { BoundedCache } from './bounded-cache.ts';
 import { RENDERER_VERSION, renderPersonality, sourceOf } from './personality.domain.ts';
 import { findAgent } from './store.ts';
@@ -16,6 +16,9 @@ interface KnownAgent {
 }
 
 const TTL_MS = 30_000;
+/** A personality of five minutes ago is better than none, and the money is not finn's. */
+const STALE_MS = 5 * 60_000;
+const PATIENCE_MS = 300;
 const MAX_AGENTS = 10_000;
 const ID_LENGTH = 16;
 
@@ -26,12 +29,15 @@ export class PersonalityService {
 
   constructor(db: Queryable, nowMs: () => number) {
     this.#db = db;
-    this.#agents = new BoundedCache({ ttlMs: TTL_MS, maxEntries: MAX_AGENTS, nowMs });
+    this.#agents = new BoundedCache({
+      ...{ ttlMs: TTL_MS, staleMs: STALE_MS, patienceMs: PATIENCE_MS, maxEntries: MAX_AGENTS },
+      ...{ isPassing: isUnavailable, nowMs },
+    });
   }
 
   /**
    * `undefined` when there is no such agent, or it is another community's: the caller can't tell
-   * which. @throws when the database can't be asked
+   * which. @throws when the database can't be asked, and could not be for five minutes
    */
   async resolve(nftId: string, communityId: string): Promise<Personality | undefined> {
     const agent = await this.#agents.get(nftId, (key) => this.#look(key));
