@@ -66,8 +66,14 @@ const types: pg.CustomTypesConfig = {
 /**
  * A pool that reads `bigint` as `bigint`, `date` as `YYYY-MM-DD`, and never brings the process down:
  * a connection that breaks, idle or checked out, reports to `onError`, and to whoever uses it.
+ *
+ * @throws Error when the URL can't be right, of which the driver would tell each statement instead; no
+ *   error repeats it, because it may hold a password.
  */
 export function createPool(options: PoolOptions): pg.Pool {
+  if (!URL.canParse(options.url) || !/^postgres(?:ql)?:$/.test(new URL(options.url).protocol)) {
+    throw new Error('the database URL must be like postgres://user:password@host:5432/database');
+  }
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.max,
