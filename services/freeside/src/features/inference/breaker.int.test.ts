@@ -1,5 +1,5 @@
 import { waitFor } from '@arrakis/testkit';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { Exchange } from './test-support/fake-finn.ts';
 import { Harness, type TestKey } from './test-support/harness.ts';
 
@@ -14,6 +14,9 @@ beforeAll(async () => {
   key = await harness.openCommunity();
   await harness.addAgent(key, 'ada');
 });
+beforeEach(() => {
+  harness.finn.reset();
+});
 afterAll(async () => {
   await harness.stop();
 });
@@ -21,8 +24,20 @@ afterAll(async () => {
 const ask = (): Promise<Response> =>
   harness.post('/api/v1/inference', key, { nft_id: 'ada', prompt: 'Hi' });
 
-it('an open breaker refuses at once, holds nothing, lets one request try, and closes again', async () => {
+it('a request that no model answers is tried thrice, and leaves the pool to the others', async () => {
   harness.finn.fallback = (exchange) => exchange.refuse('inference_failed');
+  expect((await ask()).status).toBe(503);
+  expect(harness.finn.requests).toHaveLength(3);
+  expect(await harness.metric('freeside_finn_breaker_state', { pool: 'cheap' })).toBe(0);
+
+  harness.finn.fallback = (exchange) => {
+    exchange.plain('Hi', 1);
+  };
+  expect((await ask()).status).toBe(200);
+});
+
+it('an open breaker refuses at once, holds nothing, lets one request try, and closes again', async () => {
+  harness.finn.fallback = (exchange) => exchange.refuse('inference_unavailable');
   expect((await ask()).status).toBe(503);
   expect(await harness.metric('freeside_finn_breaker_state', { pool: 'cheap' })).toBe(2);
 

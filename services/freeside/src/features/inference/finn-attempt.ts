@@ -38,8 +38,14 @@ export interface FinnBody {
   abort(): void;
 }
 
+/** `model_failed`: finn is there and says that no model gave this request an answer. */
 export type UnavailableReason =
-  'connect_failed' | 'connection_lost' | 'timeout' | 'server_error' | 'protocol_error';
+  | 'connect_failed'
+  | 'connection_lost'
+  | 'timeout'
+  | 'server_error'
+  | 'model_failed'
+  | 'protocol_error';
 
 export type FinnAttempt =
   | { readonly kind: 'streaming'; readonly head: FinnHead; readonly body: FinnBody }

@@ -7,6 +7,11 @@ const LOST: FinnAttempt = {
   reason: 'connection_lost',
   retryAfterSeconds: undefined,
 };
+const MODEL_FAILED: FinnAttempt = {
+  kind: 'unavailable',
+  reason: 'model_failed',
+  retryAfterSeconds: undefined,
+};
 const REFUSED: FinnAttempt = { kind: 'refused', status: 422, code: undefined, detail: undefined };
 
 /** The library's breaker reads the clock itself. */
@@ -38,6 +43,25 @@ function setUp() {
   };
   return { breakers, run, open, waitUntilTried };
 }
+
+describe('a request that no model answers', () => {
+  it('shows that finn is there: others are let through, however often it is tried', async () => {
+    const { run } = setUp();
+    for (let tries = 0; tries < 9; tries += 1) expect(await run(MODEL_FAILED)).toBe(MODEL_FAILED);
+    await run(LOST);
+    await run(LOST);
+    await run(MODEL_FAILED);
+    await run(LOST);
+    expect(await run(REFUSED)).toBe(REFUSED);
+  });
+
+  it('closes an open breaker', async () => {
+    const { run, open, waitUntilTried } = setUp();
+    await open();
+    await waitUntilTried(MODEL_FAILED);
+    expect(await run(REFUSED)).toBe(REFUSED);
+  });
+});
 
 describe('an open breaker', () => {
   it('lets one try after half a second, then after twice as long each time, eight seconds at most', async () => {

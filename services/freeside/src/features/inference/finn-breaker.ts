@@ -49,8 +49,10 @@ const STATE_NAMES: Readonly<Record<CircuitState, BreakerState>> = {
 
 /**
  * One breaker a model pool, so that a vendor's outage behind one pool leaves the others alone.
- * Only finn's absence counts (no connection, timeout, 5xx); a refusal shows that finn lives, and a
- * client that leaves shows nothing.
+ * Only finn's absence counts (no connection, timeout, 5xx), and its word that it asks no model of the
+ * pool any more. A refusal shows that finn lives, and so does a request that its models failed:
+ * otherwise one request, tried three times, would shut out everybody else. A client that leaves shows
+ * nothing.
  */
 export class FinnBreakers {
   readonly #options: FinnBreakerOptions;
@@ -89,14 +91,14 @@ export class FinnBreakers {
     if (!breaker.hasAnswered && !isDue) return this.#refusal(breaker);
     breaker.lastTryMs = nowMs;
     const result = await attempt();
-    if (result.kind !== 'aborted') breaker.hasAnswered = result.kind !== 'unavailable';
+    if (result.kind !== 'aborted') breaker.hasAnswered = !isAbsent(result);
     return result;
   }
 
   #create(pool: Pool): PoolBreaker {
     const { firstHalfOpenAfterMs, halfOpenAfterMs } = this.#options;
     const policy = circuitBreaker(
-      handleWhenResult((result) => (result as FinnAttempt).kind === 'unavailable'),
+      handleWhenResult((result) => isAbsent(result as FinnAttempt)),
       {
         halfOpenAfter: new ExponentialBackoff({
           initialDelay: firstHalfOpenAfterMs,
@@ -131,6 +133,10 @@ export class FinnBreakers {
     const leftMs = breaker.openUntilMs - Date.now();
     return { kind: 'breaker_open', retryAfterSeconds: Math.max(1, Math.ceil(leftMs / 1000)) };
   }
+}
+
+function isAbsent(result: FinnAttempt): boolean {
+  return result.kind === 'unavailable' && result.reason !== 'model_failed';
 }
 
 interface PoolBreaker {

@@ -175,9 +175,11 @@ export class Exchange implements Dispatcher.DispatchHandler, FinnBody {
   #answerWithoutBody(): FinnAttempt {
     const status = this.#status;
     const retryAfterSeconds = this.#retryAfterSeconds;
-    if (status >= 500) return { kind: 'unavailable', reason: 'server_error', retryAfterSeconds };
     if (status < 400) return { kind: 'unavailable', reason: 'protocol_error', retryAfterSeconds };
-    return { kind: 'refused', status, ...readProblem(Buffer.concat(this.#problem)) };
+    const problem = readProblem(Buffer.concat(this.#problem));
+    if (status < 500) return { kind: 'refused', status, ...problem };
+    const reason = problem.code === 'inference_failed' ? 'model_failed' : 'server_error';
+    return { kind: 'unavailable', reason, retryAfterSeconds };
   }
 
   #failure(error: Error): FinnAttempt {
