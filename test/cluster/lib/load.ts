@@ -129,7 +129,9 @@ export async function mustHaveNoFailures(platform: Platform, load: LoadResult): 
   const told = first.map(({ atMs, kind, status, why }) => {
     return `${new Date(atMs).toISOString()} ${kind} ${status}: ${why}`;
   });
-  const said = await readLogs(platform, first).catch(() => []);
+  const said = await readLogs(platform, first).catch((error: unknown) => [
+    `their logs could not be read: ${String(error)}`,
+  ]);
   throw new Error(
     `${load.failed} of ${load.sent} requests failed\n${[...told, ...said].join('\n')}`,
   );
